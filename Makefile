@@ -1,0 +1,43 @@
+# Everything runs from a fresh clone with Python 3.11 or newer and pip.
+PYTHON ?= python3
+BIN := .venv/bin
+# The exact versions the tests ran with; unset to install the newest that pyproject.toml allows.
+CONSTRAINTS ?= constraints/cpu.txt
+PIP := $(BIN)/pip --disable-pip-version-check
+
+.PHONY: demo test lint format results clean help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+.venv/base: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv .venv
+	# torch first and by its exact version: a plain name may bring gigabytes of CUDA packages
+	$(PIP) install -q $(shell grep '^torch==' $(CONSTRAINTS))
+	$(PIP) install -q -c $(CONSTRAINTS) -e .
+	@touch $@
+
+.venv/dev: .venv/base
+	$(PIP) install -q -c $(CONSTRAINTS) -e '.[dev]'
+	@touch $@
+
+demo: .venv/base  ## ask the embedded model about a card, a clip and a photograph
+	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py
+
+test: .venv/dev  ## all tests, in parallel, offline
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lint: .venv/dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev  ## rewrite the code in the house style
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+results: .venv/dev  ## measure again and write docs/results.md
+	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/results.py
+
+clean:  ## remove the environment and caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -1,0 +1,74 @@
+"""Writes docs/results.md: golden values, nano's accuracies, speed and memory beside peers.
+
+make results
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+
+from valley.model.files import NANO
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*command: str) -> str:
+    """Standard output of one of our own programs."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.strip()
+
+
+def golden() -> str:
+    lines = run("tests/run_golden.py", "tests/data/golden/valley").splitlines()
+    vectors = run("tests/run_vectors.py", "tests/data/valley25_vectors.json").splitlines()
+    return f"Golden cases: {lines[-1]}. Vectors: {vectors[-1]}."
+
+
+def main() -> None:
+    machine = (
+        f"{platform.machine()}, {torch.get_num_threads()} threads, "
+        f"{torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__.split('+')[0]}, "
+        f"transformers {transformers.__version__}, Python {platform.python_version()}"
+    )
+    text = f"""# Results
+
+Written by `make results` on: {machine}.
+
+## Parity
+{golden()} The largest difference of each value is printed by
+`python tests/run_golden.py tests/data/golden/valley`. The set of Valley2.5 was assembled from stock
+parts: its published config and tokenizer could not be had.
+
+## nano
+Fonts, layouts, words and pictures that training never saw; greedy; "grey" is the share of right
+answers to the same questions about a grey picture. By `python -m valley.nano.measure`.
+
+{(NANO / "measured.md").read_text(encoding="utf-8").strip()}
+
+## Speed beside transformers' own parts
+The limit of the picture path is the resize; of the tower, matrix products; of a batch, the
+overhead of a step over many small matrices.
+
+{run("benchmarks/speed.py")}
+
+## Memory while loading
+Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every
+shard first and fills a float32 module.
+
+```
+{run("benchmarks/load_memory.py", "--gigabytes", "1")}
+```
+"""
+    (ROOT / "docs" / "results.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""The `valley` command. Heavy modules are imported by the commands that need them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Ask, inspect and convert Valley and SAIL-VL vision-language models.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Media = Annotated[list[str] | None, typer.Argument(help="pictures, clips, folders of frames")]
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="nano, a checkpoint directory or a hub name")
+]
+StyleName = Annotated[
+    Literal["default", "published"],
+    typer.Option(help="default: safe budgets; published: as the published code does"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+MaxPixels = Annotated[int | None, typer.Option(help="area of a picture after resizing")]
+Frames = Annotated[int | None, typer.Option(help="frames of a clip")]
+AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="let media be fetched from the web")]
+Revision = Annotated[str | None, typer.Option(help="branch, tag or commit of a hub name")]
+Checkpoint = Annotated[str, typer.Argument(help="nano, a directory or a hub name")]
+
+
+@app.command()
+def chat(
+    media: Media = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="the question")] = None,
+    model: Model = "nano",
+    system: Annotated[
+        str | None, typer.Option(help="a system prompt, or @NAME for a preset")
+    ] = None,
+    thinking: Annotated[
+        Literal["off", "on"] | None, typer.Option(help="reason before answering")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1)] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0)] = 0.0,
+    seed: Annotated[int | None, typer.Option()] = None,
+    frames: Frames = None,
+    fps: Annotated[float | None, typer.Option(help="frames per second instead")] = None,
+    max_pixels: MaxPixels = None,
+    style: StyleName = "default",
+    revision: Revision = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16")] = None,
+    attention: Annotated[str, typer.Option(help="sdpa, eager or flash_attention_2")] = "sdpa",
+    allow_urls: AllowUrls = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask about pictures and clips; without --prompt, an interactive conversation."""
+    from valley.media.limits import Limits
+    from valley.model.files import locate
+    from valley.planning import Planner
+    from valley.types import Budget, Sampling
+
+    directory = locate(model, revision)
+    planner = Planner.of(directory)
+    limits = Limits(allow_urls=allow_urls)
+    options: dict[str, Any] = {
+        "system": system,
+        "style": style,
+        "thinking": {None: None, "off": False, "on": True}[thinking],
+        "budget": Budget(max_pixels=max_pixels, max_frames=frames, fps=fps),
+    }
+    # Media are opened and checked before a model is loaded.
+    request = planner.request(prompt or "", *(media or []), **options, limits=limits)
+    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+
+    from valley.chat import load
+    from valley.session import converse, summary
+
+    if prompt is None and (as_json or not sys.stdin.isatty()):
+        raise ValueError("--prompt is missing: say what to ask with -p")
+    session = load(directory, device, dtype, attention=attention, limits=limits)
+    if prompt is None:
+        converse(session, request, sampling, summary(directory))
+    elif as_json:
+        reply = next(iter(session.engine.run([request], sampling)))
+        print(json.dumps(_reply_record(reply), ensure_ascii=False))
+    else:
+        if model == "nano":
+            print(summary(directory), file=sys.stderr)
+        _answer(session, request, sampling)
+
+
+def _answer(session: Any, request: Any, sampling: Any) -> None:
+    """Stream to a terminal; anything else gets the answer alone, as one piece."""
+    if not sys.stdout.isatty():
+        print(next(iter(session.engine.run([request], sampling))).text)
+        return
+    stream = session.engine.stream(request, sampling)
+    try:
+        while True:
+            print(next(stream), end="", flush=True)
+    except StopIteration as end:
+        print()
+        if end.value.finish_reason != "stop":
+            print(f"[{end.value.finish_reason}]", file=sys.stderr)
+
+
+def _reply_record(reply: Any) -> dict[str, Any]:
+    return {
+        "text": reply.text,
+        "thinking": reply.thinking,
+        "cues": [{"index": cue.index, "text": cue.text} for cue in reply.cues],
+        "boxes": [[box.x0, box.y0, box.x1, box.y1, box.label] for box in reply.boxes],
+        "usage": {
+            "prompt_tokens": reply.usage.prompt_tokens,
+            "visual_tokens": reply.usage.visual_tokens,
+            "completion_tokens": reply.usage.completion_tokens,
+        },
+        "finish_reason": reply.finish_reason,
+    }
+
+
+@app.command()
+def count(
+    media: Media = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", "-p", help="count the words too")
+    ] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(help="WxH of a picture instead of a file")
+    ] = None,
+    model: Model = "nano",
+    max_pixels: MaxPixels = None,
+    min_pixels: Annotated[int | None, typer.Option()] = None,
+    max_num: Annotated[
+        int | None, typer.Option(help="tiles of a picture, where a line cuts tiles")
+    ] = None,
+    frames: Frames = None,
+    fps: Annotated[float | None, typer.Option()] = None,
+    max_video_tokens: Annotated[int | None, typer.Option(help="visual tokens of a clip")] = None,
+    style: StyleName = "default",
+    revision: Revision = None,
+    allow_urls: AllowUrls = False,
+    as_json: AsJson = False,
+) -> None:
+    """What the model sees of each picture or clip, and the tokens it costs. Loads no model."""
+    from valley.counting import count_media, parse_size, table
+    from valley.media.limits import Limits
+    from valley.model.files import locate
+    from valley.planning import Planner
+    from valley.types import Budget
+
+    if not media and not size:
+        raise ValueError("nothing to count: give pictures, clips, or --size WxH")
+    budget = Budget(
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        max_tiles=max_num,
+        max_frames=frames,
+        fps=fps,
+        max_video_tokens=max_video_tokens,
+    )
+    directory = locate(model, revision, weights=False)
+    report = count_media(
+        Planner.of(directory),
+        list(media or []),
+        [parse_size(text) for text in size or []],
+        budget,
+        style,
+        Limits(allow_urls=allow_urls),
+        prompt,
+        directory,
+    )
+    print(json.dumps(report.record(), ensure_ascii=False) if as_json else table(report))
+
+
+@app.command()
+def inspect(checkpoint: Checkpoint, as_json: AsJson = False) -> None:
+    """Tensors against the architecture, parameters per part, memory per precision, licences."""
+    from valley.model.checkpoint import inspect as inspect_checkpoint
+    from valley.model.files import locate
+    from valley.report import inspection_record, inspection_table
+
+    result = inspect_checkpoint(locate(checkpoint))
+    print(json.dumps(inspection_record(result)) if as_json else inspection_table(result))
+    if not result.complete:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    checkpoint: Checkpoint,
+    report: Annotated[Path | None, typer.Option(help="write the Markdown report here")] = None,
+    dtype: Annotated[str | None, typer.Option()] = None,
+    device: Annotated[str | None, typer.Option()] = None,
+) -> None:
+    """Check real weights: tensors, tokenizer, prompts, a few replies, speed, memory."""
+    from valley.model.files import locate
+    from valley.verify import verify as verify_checkpoint
+
+    result = verify_checkpoint(locate(checkpoint), device, dtype)
+    text = result.markdown()
+    if report:
+        report.write_text(text, encoding="utf-8")
+    print(text)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    source: Checkpoint,
+    target: Annotated[Path, typer.Argument(help="a new directory")],
+    layout: Annotated[Literal["native", "published"], typer.Option()] = "native",
+) -> None:
+    """Rewrite a checkpoint in the other layout, bit for bit."""
+    from valley.model.convert import convert as convert_checkpoint
+    from valley.model.files import locate
+
+    started = time.monotonic()
+    tensors = convert_checkpoint(locate(source), target, layout)
+    print(f"{tensors} tensors, bit-equal, in {time.monotonic() - started:.1f} s: {target}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What will run on this machine, and why not."""
+    from valley.doctor import checks, table
+
+    found = checks()
+    if as_json:
+        print(json.dumps([vars(check) for check in found]))
+    else:
+        print(table(found))
+    if any(check.state == "broken" for check in found):
+        raise typer.Exit(1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. Errors: two lines at most; 2 the user's mistake, 1 a failure while
+    running, 130 interrupted; `--debug` anywhere shows the traceback."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        code = app(arguments, prog_name="valley", standalone_mode=False)
+    except Exception as error:
+        if debug:
+            raise
+        code = _explain(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code or 0)
+
+
+def _explain(error: Exception) -> int:
+    """Print an error in at most two lines and choose the exit code."""
+    if isinstance(error, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        return 130
+    exit_code = getattr(error, "exit_code", None)
+    shown = getattr(error, "format_message", lambda: str(error))()
+    text = " ".join(shown.split()) or type(error).__name__
+    print(f"valley: {text[:600]}", file=sys.stderr)
+    if exit_code is not None:
+        return int(exit_code)
+    if isinstance(error, ValueError):
+        return 2
+    print("run again with --debug for the traceback", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""`valley count`: what a model sees of each medium and what that costs. Torch-free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from tokenizers import Tokenizer
+
+from valley.families import Family
+from valley.geometry import Plan
+from valley.media.images import image_size
+from valley.media.kind import media_kind
+from valley.media.limits import Limits
+from valley.media.sources import localize
+from valley.media.video import probe_video
+from valley.model.files import read_json
+from valley.planning import Planner
+from valley.prompt import Writer
+from valley.types import Budget, Image, Message, Size, Style, Video, describe_source
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One medium. `grid`: patches or tiles as (columns, rows) of one frame; `tokens` of all."""
+
+    source: str
+    size: Size
+    frames: int
+    grid: tuple[int, int]
+    tiles: int
+    tokens: int
+    sees: Size
+
+
+@dataclass(frozen=True)
+class Report:
+    media: tuple[Counted, ...]
+    prompt_tokens: int | None
+
+    @property
+    def visual_tokens(self) -> int:
+        return sum(item.tokens for item in self.media)
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "visual_tokens": self.visual_tokens,
+            "prompt_tokens": self.prompt_tokens,
+            "media": [asdict(item) for item in self.media],
+        }
+
+
+def parse_size(text: str) -> Size:
+    match = re.fullmatch(r"(\d{1,6})[xX×](\d{1,6})", text)
+    if match is None:
+        raise ValueError(f"--size {text!r} is not WIDTHxHEIGHT, such as 640x480")
+    return int(match[1]), int(match[2])
+
+
+def count_media(
+    planner: Planner,
+    sources: Sequence[str],
+    sizes: Sequence[Size],
+    budget: Budget,
+    style: Style,
+    limits: Limits,
+    prompt: str | None,
+    directory: Path,
+) -> Report:
+    """Count files from their headers, and bare sizes. `prompt` adds the words around them."""
+    effective = planner.budget(budget, style)
+    counted = [_count_source(planner, source, effective, limits) for source in sources]
+    for size in sizes:
+        counted.append(_counted(f"{size[0]}x{size[1]}", [planner.plan(size, effective)]))
+    words = None if prompt is None else _count_words(planner, prompt, counted, directory)
+    return Report(tuple(counted), words)
+
+
+def _count_source(planner: Planner, source: str, budget: Budget, limits: Limits) -> Counted:
+    name = describe_source(source)
+    opened = localize(source, limits)
+    if media_kind(opened, limits) == "image":
+        return _counted(name, [planner.plan(image_size(opened, limits), budget)])
+    timestamps, size = probe_video(opened, limits)
+    frames = planner.pick(timestamps, size, budget)
+    return _counted(name, [planner.plan(size, budget, frame=True)] * len(frames))
+
+
+def _counted(name: str, plans: list[Plan]) -> Counted:
+    plan = plans[0]
+    return Counted(
+        source=name,
+        size=plan.original,
+        frames=len(plans),
+        grid=plan.views[0].grid,
+        tiles=len(plan.views),
+        tokens=sum(item.num_tokens for item in plans),
+        sees=plan.sees,
+    )
+
+
+def _count_words(
+    planner: Planner, prompt: str, counted: Sequence[Counted], directory: Path
+) -> int | None:
+    """Tokens of the whole prompt, None where the checkpoint ships no tokenizer.json."""
+    writer = light_writer(planner.family, directory)
+    if writer is None:
+        return None
+
+    def write(part: Image | Video) -> str:
+        item: Counted = part.source
+        return planner.family.chat.pictures([item.tokens // item.frames] * item.frames)
+
+    message = Message.of("user", *(Image(item) for item in counted), prompt)
+    return len(writer.tokens(writer.text([message], write)).input_ids)
+
+
+def light_writer(family: Family, directory: Path) -> Writer | None:
+    """A writer over the checkpoint's tokenizer.json, without transformers; None if it has none."""
+    file = directory / "tokenizer.json"
+    if not file.is_file():
+        return None
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.encode_special_tokens = True
+    added = tokenizer.get_added_tokens_decoder()
+    template = directory / "chat_template.jinja"
+    return Writer(
+        family.chat,
+        template.read_text(encoding="utf-8")
+        if template.is_file()
+        else read_json(directory / "tokenizer_config.json").get("chat_template"),
+        lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
+        {token.content: number for number, token in added.items() if token.special},
+    )
+
+
+def table(report: Report) -> str:
+    """The report for a person."""
+    grid = Table(box=None, pad_edge=False)
+    for column in ("source", "size", "sees", "grid", "frames", "tokens"):
+        grid.add_column(column, justify="left" if column == "source" else "right", overflow="fold")
+    for item in report.media:
+        grid.add_row(
+            item.source, _times(item.size), _times(item.sees), _times(item.grid),
+            str(item.frames), f"{item.tokens:,}",
+        )  # fmt: skip
+    grid.add_section()
+    grid.add_row(
+        "in all", "", "", "", str(sum(i.frames for i in report.media)), f"{report.visual_tokens:,}"
+    )
+    if report.prompt_tokens is not None:
+        grid.add_row("with the prompt's words", "", "", "", "", f"{report.prompt_tokens:,}")
+    return render_table(grid)
+
+
+def render_table(grid: Table) -> str:
+    console = Console(width=110, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _times(pair: tuple[int, int]) -> str:
+    return f"{pair[0]}x{pair[1]}"

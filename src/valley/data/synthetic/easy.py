@@ -1,0 +1,48 @@
+"""The easy-vqa pictures and questions of the PyPI package `easy-vqa` (MIT)."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from valley.data.synthetic.sample import MARK_SLOTS, Sample, add_noise, to_grid
+
+
+@cache
+def easy_questions(split: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """(picture file, its (question, answer) pairs) of the "train" or the "test" split."""
+    import easy_vqa
+
+    train = split == "train"
+    texts, answers, ids = easy_vqa.get_train_questions() if train else easy_vqa.get_test_questions()
+    paths = easy_vqa.get_train_image_paths() if train else easy_vqa.get_test_image_paths()
+    by_picture: dict[int, list[tuple[str, str]]] = {}
+    for text, answer, picture in zip(texts, answers, ids, strict=True):
+        by_picture.setdefault(picture, []).append((text, answer))
+    return tuple((paths[i], tuple(by_picture[i])) for i in sorted(by_picture))
+
+
+@cache
+def _open(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def easy_sample(rng: np.random.Generator, grid: tuple[int, int], questions: int = 4) -> Sample:
+    """A picture of the train split, mirrored at random, with some of its questions."""
+    table = easy_questions("train")
+    path, pairs = table[int(rng.integers(len(table)))]
+    image = _open(path)
+    for flip in (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM):
+        if rng.random() < 0.5:
+            image = image.transpose(flip)
+    frame = to_grid(image, grid)
+    if rng.random() < 0.2:
+        frame = add_noise(rng, frame, float(rng.uniform(1, 5)))
+    if questions == 1 and rng.random() < 0.5:
+        pairs = tuple(pair for pair in pairs if pair[0].startswith("what")) or pairs
+    chosen = [pairs[int(i)] for i in rng.permutation(len(pairs))[:questions]]
+    unknown = np.full((1, grid[0] * 2, grid[1] * 2, MARK_SLOTS), 255, np.uint8)
+    return Sample([frame], chosen, unknown)

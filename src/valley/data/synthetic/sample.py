@@ -1,0 +1,107 @@
+"""What a generator returns, and the few helpers that all of them share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+BLOCK = 28
+"""Pixels on each side of one visual token: a 2x2 group of 14-pixel patches."""
+
+CHARS = "abcdefghijklmnopqrstuvwxyz0123456789$.%-/"
+"""Characters that the training-only reading head knows; upper case counts as lower case."""
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (220, 30, 35),
+    "green": (35, 150, 50),
+    "blue": (35, 60, 215),
+    "yellow": (240, 220, 40),
+    "orange": (245, 140, 25),
+    "purple": (130, 40, 160),
+    "pink": (250, 130, 185),
+    "brown": (125, 70, 30),
+    "gray": (128, 128, 128),
+    "black": (12, 12, 12),
+    "white": (248, 248, 248),
+    "teal": (10, 130, 130),
+}
+"""Colour names and their centres in sRGB."""
+
+KINDS = ("circle", "square", "rectangle", "triangle", "star", "diamond", "cross", "ring")
+"""Names of the drawn shapes."""
+
+MARK_SLOTS = 4
+"""Marks for each patch: left character, right character, shape kind, shape colour."""
+
+
+@dataclass
+class Sample:
+    """One picture or clip with its questions.
+
+    frames: uint8 arrays of (height, width, 3), all of one size, sides in multiples of 28.
+    dialog: (question, answer) pairs about them, in the order to be asked.
+    marks: uint8 (frames, height / 14, width / 14, 4); 0 means nothing there, 255 means unknown.
+    """
+
+    frames: list[np.ndarray]
+    dialog: list[tuple[str, str]]
+    marks: np.ndarray = field(repr=False)
+
+
+class Marks:
+    """Collects where glyphs and shapes lie on one canvas, to label its patches."""
+
+    def __init__(self, canvas: tuple[int, int], grid: tuple[int, int]):
+        """canvas: (width, height) in drawing pixels; grid: (rows, columns) of 28-pixel blocks."""
+        rows, columns = grid[0] * 2, grid[1] * 2
+        self.array = np.zeros((rows, columns, MARK_SLOTS), np.uint8)
+        self._scale = (columns / canvas[0], rows / canvas[1])
+
+    def _cell(self, x: float, y: float) -> tuple[int, int, int] | None:
+        column, row = x * self._scale[0], y * self._scale[1]
+        rows, columns, _ = self.array.shape
+        if not (0 <= row < rows and 0 <= column < columns):
+            return None
+        return int(row), int(column), int(column * 2) % 2
+
+    def glyph(self, char: str, x: float, y: float) -> None:
+        """Marks the half patch that holds the centre of a character."""
+        cell = self._cell(x, y)
+        index = CHARS.find(char.lower())
+        if cell and index >= 0:
+            self.array[cell[0], cell[1], cell[2]] = index + 1
+
+    def shape(self, kind: str, colour: str, x: float, y: float) -> None:
+        """Marks the patch that holds the centre of a shape."""
+        cell = self._cell(x, y)
+        if cell:
+            self.array[cell[0], cell[1], 2] = KINDS.index(kind) + 1
+            self.array[cell[0], cell[1], 3] = list(COLOURS).index(colour) + 1
+
+
+def to_grid(image: Image.Image, grid: tuple[int, int]) -> np.ndarray:
+    """Resizes an RGB picture to (rows, columns) blocks; uint8 (rows * 28, columns * 28, 3)."""
+    size = (grid[1] * BLOCK, grid[0] * BLOCK)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def jitter(rng: np.random.Generator, colour: tuple[int, int, int], spread: int) -> tuple[int, ...]:
+    """The colour moved by at most `spread` in each channel."""
+    moved = np.array(colour) + rng.integers(-spread, spread + 1, 3)
+    return tuple(int(v) for v in np.clip(moved, 0, 255))
+
+
+def add_noise(rng: np.random.Generator, frame: np.ndarray, strength: float) -> np.ndarray:
+    """Adds Gaussian noise with a standard deviation in 8-bit levels."""
+    noisy = frame + rng.normal(0.0, strength, frame.shape).astype(np.float32)
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def pick(rng: np.random.Generator, items: Any) -> Any:
+    """One element of a sequence, chosen uniformly."""
+    return items[int(rng.integers(len(items)))]

@@ -1,0 +1,261 @@
+"""Where a conversation with pictures and clips becomes ids, labels and patches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from torch import Tensor
+from transformers import BatchFeature, ProcessorMixin
+from transformers.utils import cached_file
+
+from valley.families import FAMILIES, family_of
+from valley.families import valley2_5_published as published
+from valley.geometry import Plan
+from valley.model.files import read_json
+from valley.pixels import pack_patches
+from valley.planning import Planner, pictures_of
+from valley.prompt import IGNORE_INDEX, Writer, flatten
+from valley.types import Budget, Image, Request, Usage, Video
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A request as the model takes it. `plans`: one per picture or frame, in reading order."""
+
+    input_ids: list[int]
+    labels: list[int]
+    plans: list[Plan]
+    patches: list[NDArray[np.float32]]
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(len(self.input_ids), sum(plan.num_tokens for plan in self.plans))
+
+
+class Encoder(ProcessorMixin):
+    """The core of the processor: `encode` a request, `collate` a batch, `decode_reply`.
+
+    Options of `from_pretrained`: `min_pixels`, `max_pixels`, `frame_max_pixels` set the limits of
+    every call; `single_resize` leaves out the first of two resizes; `use_special_start_end_token`
+    (published form only) brackets pictures.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        chat_template: str | None = None,
+        family: str = "valley2_5",
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        frame_max_pixels: int | None = None,
+        single_resize: bool = False,
+        only_navit: bool = True,
+        use_special_start_end_token: bool = True,
+    ) -> None:
+        template = chat_template or tokenizer.chat_template
+        super().__init__(tokenizer, chat_template=template)
+        if not only_navit:
+            raise ValueError("only_navit=False asks for a second tower, which this line has not")
+        self.family = family
+        self.min_pixels, self.max_pixels = min_pixels, max_pixels
+        self.frame_max_pixels = frame_max_pixels
+        self.single_resize = single_resize
+        self.only_navit = only_navit
+        self.use_special_start_end_token = use_special_start_end_token
+        tokenizer.padding_side = "left"
+        self.planner = Planner(
+            next(item for item in FAMILIES if item.name == family),
+            Budget(min_pixels=min_pixels, max_pixels=max_pixels, frame_max_pixels=frame_max_pixels),
+            single_resize,
+        )
+        self.chat = self.planner.family.chat
+        self.image_token = self.chat.image_token
+        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+        added = tokenizer.added_tokens_decoder
+        specials = {token.content: number for number, token in added.items() if token.special}
+        self.writer = Writer(self.chat, template, self._encode_text, specials)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> Any:
+        """Load without running any Python of the checkpoint; its config.json names the family."""
+        if unknown := sorted(kwargs.keys() - _OPTIONS):
+            raise ValueError(f"unknown option {unknown[0]!r}: see valley.encoding.Encoder")
+        kwargs["trust_remote_code"] = False
+
+        def shipped(file: str) -> dict[str, Any]:
+            path = cached_file(pretrained_model_name_or_path, file, **_hub_options(kwargs))
+            return read_json(Path(path)) if path else {}
+
+        if config := shipped("config.json"):
+            kwargs["family"] = family_of(config).name
+        options = shipped("preprocessor_config.json") | shipped("processor_config.json")
+        for name in SHIPPED_OPTIONS & options.keys():
+            kwargs.setdefault(name, options[name])
+        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    def encode(self, request: Request, *, generate: bool = True) -> Encoded:
+        """Ids with one placeholder a visual token, labels, plans and patches of a request.
+
+        Media that are still paths are opened with default limits. `generate` ends the prompt with
+        the header of the reply; without it the last message may be the assistant's.
+        """
+        request = self.planner.open(request)
+        budget = self.planner.budget(request.budget, request.style)
+        parts = [part for message in request.messages for part in message.parts]
+        plans = {id(part): self.planner.plans(part, budget) for part in parts}
+        in_order = [plan for part in parts for plan in plans[id(part)]]
+        if request.style == "published":
+            return self._encode_published(request, budget, generate)
+
+        def write(part: Image | Video) -> str:
+            return self.chat.pictures([plan.num_tokens for plan in plans[id(part)]])
+
+        text = self.writer.text(request.messages, write, generate, request.thinking)
+        tokens = self.writer.tokens(text)
+        pictures = [picture for part in parts for picture in pictures_of(part)]
+        return self._encoded(tokens.input_ids, tokens.labels, pictures, in_order)
+
+    def collate(
+        self, batch: Sequence[Encoded], *, labels: bool = False, padding_side: str = "left"
+    ) -> BatchFeature:
+        """Padded tensors of several requests: `input_ids`, `attention_mask` `[B, T]`, and where
+        there are pictures `pixel_values` `[P, 1176]` and `image_grid_thw` `[N, 3]`."""
+        pad = torch.nn.utils.rnn.pad_sequence
+
+        def padded(rows: list[list[int]], value: int) -> Tensor:
+            tensors = [torch.tensor(row) for row in rows]
+            return pad(tensors, batch_first=True, padding_value=value, padding_side=padding_side)
+
+        rows = [item.input_ids for item in batch]
+        data = {
+            "input_ids": padded(rows, self.tokenizer.pad_token_id or 0),
+            "attention_mask": padded([[1] * len(row) for row in rows], 0),
+        }
+        if labels:
+            data["labels"] = padded([item.labels for item in batch], IGNORE_INDEX)
+        patches = [array for item in batch for array in item.patches]
+        if patches:
+            data["pixel_values"] = torch.from_numpy(np.concatenate(patches))
+            data["image_grid_thw"] = grids([plan for item in batch for plan in item.plans])
+        return BatchFeature(data)
+
+    def decode_reply(self, token_ids: Sequence[int]) -> str:
+        """The text of a reply: control tokens left out, tag tokens such as `<think>` kept."""
+        hidden = {self.writer.specials.get(token) for token in self.chat.structural}
+        hidden |= {self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
+        kept = [number for number in token_ids if number not in hidden]
+        return self.tokenizer.decode(kept, skip_special_tokens=False)
+
+    def _encode_text(self, text: str) -> list[int]:
+        """Ids of words in which special tokens are plain text."""
+        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+            "input_ids"
+        ]
+
+    def _encoded(
+        self,
+        input_ids: list[int],
+        labels: list[int],
+        pictures: Sequence[PILImage.Image],
+        plans: list[Plan],
+    ) -> Encoded:
+        placeholders = input_ids.count(self.image_token_id)
+        expected = sum(plan.num_tokens for plan in plans)
+        if placeholders != expected or len(pictures) != len(plans):
+            raise ValueError(
+                f"{len(pictures)} pictures plan {expected} tokens, the prompt holds {placeholders} "
+                "placeholders: the chat template drops or repeats them"
+            )
+        patches = [self.pack(picture, plan) for picture, plan in zip(pictures, plans, strict=True)]
+        return Encoded(input_ids, labels, plans, patches)
+
+    def pack(self, picture: PILImage.Image, plan: Plan) -> NDArray[np.float32]:
+        patches = pack_patches(picture, plan.views[0])
+        if len(patches) != (cells := plan.views[0].grid[0] * plan.views[0].grid[1]):
+            raise ValueError(
+                f"a picture of {plan.original} gave {len(patches)} patches, not {cells}"
+            )
+        return patches
+
+    def _encode_published(self, request: Request, budget: Budget, generate: bool) -> Encoded:
+        """The ids the published processor would give, with its placeholders expanded."""
+
+        def placeholders(part: Image | Video) -> str:
+            return " ".join([published.PLACEHOLDER] * len(pictures_of(part)))
+
+        messages: list[published.StringMessage] = [
+            {"role": message.role, "content": flatten(message, self.chat, placeholders)}
+            for message in request.messages
+        ]
+        parts = [part for message in request.messages for part in message.parts]
+        pictures = [picture for part in parts for picture in pictures_of(part)] or [black()]
+        ids, labels = self.published_ids(messages, len(pictures), generate, request.thinking)
+        plans = self.published_plans(pictures, budget)
+        counts = iter(plans)
+        expanded, spread = [], []
+        for number, label in zip(ids, labels, strict=True):
+            count = next(counts).num_tokens if number == published.SENTINEL else 1
+            expanded += [self.image_token_id if number == published.SENTINEL else number] * count
+            spread += [label] * count
+        return self._encoded(expanded, spread, pictures, plans)
+
+    def published_plans(self, pictures: Sequence[PILImage.Image], budget: Budget) -> list[Plan]:
+        for picture in pictures:
+            published.check_ratio(picture.size)
+        return [self.planner.plan(picture.size, budget) for picture in pictures]
+
+    def published_ids(
+        self,
+        messages: list[published.StringMessage],
+        num_images: int,
+        inference: bool,
+        thinking: bool | None,
+    ) -> tuple[list[int], list[int]]:
+        brackets = self.use_special_start_end_token
+        published.rewrite(messages, num_images, inference=inference, brackets=brackets)
+        text = self.writer.render(messages, inference, thinking)
+
+        def encode(chunk: str) -> list[int]:
+            return self.tokenizer(chunk, add_special_tokens=False)["input_ids"]
+
+        return published.tokenise(text, encode, inference=inference)
+
+
+def grids(plans: Sequence[Plan]) -> Tensor:
+    """`[N, 3]`: one frame, rows, columns of patches for each picture."""
+    return torch.tensor([[1, plan.views[0].grid[1], plan.views[0].grid[0]] for plan in plans])
+
+
+def black() -> PILImage.Image:
+    return PILImage.new("RGB", (published.BLACK_SIDE, published.BLACK_SIDE))
+
+
+#: Options that a checkpoint's own JSON may set.
+SHIPPED_OPTIONS = frozenset({"min_pixels", "max_pixels", "frame_max_pixels", "single_resize"})
+#: What `from_pretrained` may be given: our own options and those of transformers.
+_OPTIONS = frozenset(
+    {
+        *("chat_template", "min_pixels", "max_pixels", "frame_max_pixels", "single_resize"),
+        *("only_navit", "use_special_start_end_token", "family"),
+        *("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder"),
+        *("trust_remote_code", "code_revision", "use_fast", "backend", "dtype", "torch_dtype"),
+        *("_from_auto", "_commit_hash", "return_unused_kwargs"),
+    }
+)
+
+
+def _hub_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("cache_dir", "force_download", "local_files_only", "token", "revision")
+    return {name: kwargs[name] for name in names if name in kwargs} | {
+        "_raise_exceptions_for_missing_entries": False
+    }

@@ -1,0 +1,231 @@
+"""The engine that runs a model in this process, on CPU, CUDA or MPS."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForImageTextToText, PreTrainedModel, StoppingCriteriaList
+from transformers.utils.logging import disable_progress_bar
+
+import valley.auto  # noqa: F401  (registers the native classes)
+from valley.encoding import Encoded
+from valley.engine.stopping import Cancelled, RepetitionStop
+from valley.engine.streaming import TextStream
+from valley.model.files import read_json
+from valley.processing import ValleyProcessor
+from valley.prompt import parse_reply
+from valley.types import FinishReason, Reply, Request, Sampling, Usage
+
+#: Prompt tokens of a batch, padding included, above which it is split.
+MAX_BATCH_TOKENS = 16_384
+
+
+class LocalEngine:
+    """Batches of requests through one model. Greedy replies do not depend on batch mates, up to
+    the rounding of the dtype (in float32 they are equal)."""
+
+    def __init__(
+        self, model: PreTrainedModel, processor: ValleyProcessor, batch_size: int = 8
+    ) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.batch_size = batch_size
+        self.stop_ids = _stop_ids(model, processor)
+        self.pad_id = processor.tokenizer.pad_token_id or self.stop_ids[0]
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        directory: str | os.PathLike[str],
+        device: str | None = None,
+        dtype: str | torch.dtype | None = None,
+        attention: str = "sdpa",
+        batch_size: int = 8,
+    ) -> LocalEngine:
+        """Load a checkpoint of either layout.
+
+        `device` None takes CUDA, else MPS, else the CPU; "auto" spreads the model over what there
+        is. `dtype` None keeps the checkpoint's, except float16 on a CPU. `attention`: "sdpa",
+        "eager" or "flash_attention_2".
+        """
+        if not sys.stderr.isatty():
+            disable_progress_bar()
+        device = device or default_device()
+        placement = {"device_map": device} if device == "auto" else {}
+        try:
+            model: Any = AutoModelForImageTextToText.from_pretrained(
+                directory,
+                dtype=resolve_dtype(directory, device, dtype),
+                attn_implementation=attention,
+                **placement,
+            )
+        except ImportError as error:
+            raise ValueError(f"attention {attention!r} is not to be had here: {error}") from None
+        processor = ValleyProcessor.from_pretrained(directory)
+        if not placement:
+            model.to(torch.device(device))
+        return cls(model, processor, batch_size)
+
+    def run(self, requests: Iterable[Request], sampling: Sampling = Sampling()) -> Iterator[Reply]:
+        """Replies in order. Requests are read ahead by a few batches and grouped by length."""
+        iterator = iter(requests)
+        while window := [self.processor.encode(r) for r in islice(iterator, 4 * self.batch_size)]:
+            replies: dict[int, Reply] = {}
+            for batch in self._batches(window):
+                answers = self._generate([window[i] for i in batch], sampling)
+                replies.update(zip(batch, answers, strict=True))
+            yield from (replies[i] for i in range(len(window)))
+
+    def stream(
+        self, request: Request, sampling: Sampling = Sampling()
+    ) -> Generator[str, None, Reply]:
+        """Pieces of the raw text; closing the generator ends the decoding."""
+        encoded = self.processor.encode(request)
+        cancelled = Event()
+        text = TextStream(self.processor.tokenizer.decode, {*self.stop_ids, self.pad_id})
+        result: list[Reply] = []
+
+        def work() -> None:
+            try:
+                result.extend(self._generate([encoded], sampling, text, cancelled))
+            except BaseException as error:  # handed to the reader of the stream
+                text.fail(error)
+
+        thread = Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield from text
+        finally:
+            cancelled.set()
+            thread.join()
+        return result[0]
+
+    def _batches(self, window: list[Encoded]) -> Iterator[list[int]]:
+        """Indices of requests of similar length, at most `batch_size` and `MAX_BATCH_TOKENS`."""
+        batch: list[int] = []
+        for index in sorted(range(len(window)), key=lambda i: len(window[i].input_ids)):
+            padded = len(window[index].input_ids) * (len(batch) + 1)
+            if batch and (len(batch) == self.batch_size or padded > MAX_BATCH_TOKENS):
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
+
+    @torch.inference_mode()
+    def _generate(
+        self,
+        batch: list[Encoded],
+        sampling: Sampling,
+        streamer: TextStream | None = None,
+        cancelled: Event | None = None,
+    ) -> list[Reply]:
+        inputs = self.processor.collate(batch).to(self.model.device)
+        if "pixel_values" in inputs:
+            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        length = inputs["input_ids"].shape[1]
+        loops = RepetitionStop(length)
+        criteria = StoppingCriteriaList([loops, *([Cancelled(cancelled)] if cancelled else [])])
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices, enabled=sampling.seed is not None):
+            if sampling.seed is not None:
+                torch.manual_seed(sampling.seed)
+            output = self.model.generate(
+                **inputs,
+                **self._arguments(sampling),
+                stopping_criteria=criteria,
+                streamer=streamer,
+            )
+        rows = output[:, length:]
+        return [
+            self._reply(item, row, index in loops.looping, sampling)
+            for index, (item, row) in enumerate(zip(batch, rows, strict=True))
+        ]
+
+    def _arguments(self, sampling: Sampling) -> dict[str, Any]:
+        """Spells out every choice that a checkpoint's generation_config could make otherwise."""
+        sample = sampling.temperature > 0
+        arguments: dict[str, Any] = {
+            "max_new_tokens": sampling.max_new_tokens,
+            "do_sample": sample,
+            "temperature": sampling.temperature if sample else None,
+            "top_p": sampling.top_p if sample else None,
+            "top_k": (sampling.top_k or 0) if sample else None,
+            "repetition_penalty": sampling.repetition_penalty,
+            "eos_token_id": self.stop_ids,
+            "pad_token_id": self.pad_id,
+        }
+        if sampling.stop:
+            arguments |= {
+                "stop_strings": list(sampling.stop),
+                "tokenizer": self.processor.tokenizer,
+            }
+        return arguments
+
+    def _reply(self, item: Encoded, row: Tensor, looped: bool, sampling: Sampling) -> Reply:
+        ids = row.tolist()
+        ends = {*self.stop_ids, self.pad_id}
+        end = next((i for i, number in enumerate(ids) if number in ends), len(ids))
+        ended = end < len(ids) and not looped
+        reason: FinishReason = "repetition" if looped else "stop" if ended else "length"
+        raw = self.processor.decode_reply(ids[:end])
+        for stop in sampling.stop:
+            if stop in raw:
+                raw, reason = raw[: raw.index(stop)], "stop"
+        parsed = parse_reply(raw)
+        usage = Usage(item.usage.prompt_tokens, item.usage.visual_tokens, end + ended)
+        return Reply(
+            text=parsed.text,
+            thinking=parsed.thinking,
+            cues=parsed.cues,
+            usage=usage,
+            finish_reason=reason,
+            raw=raw,
+            token_ids=tuple(ids[:end]),
+        )
+
+
+def _stop_ids(model: PreTrainedModel, processor: ValleyProcessor) -> list[int]:
+    """What ends a reply: the checkpoint's own end tokens and the token that closes a turn.
+
+    A base decoder's generation_config may know only the end of a text.
+    """
+    stored = model.generation_config.eos_token_id
+    ids = stored if isinstance(stored, list) else [stored]
+    closing = processor.tokenizer.convert_tokens_to_ids(processor.chat.turn_close)
+    ids = [closing, *ids, processor.tokenizer.eos_token_id]
+    return list(dict.fromkeys(number for number in ids if number is not None))
+
+
+def default_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def resolve_dtype(
+    directory: str | os.PathLike[str], device: str, dtype: str | torch.dtype | None
+) -> torch.dtype:
+    """The dtype to load in. float16 computes at next to no speed on a CPU: a checkpoint's own
+    becomes float32 there, a caller's is honoured with a warning."""
+    if dtype is not None:
+        chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+        if chosen not in (torch.float32, torch.bfloat16, torch.float16):
+            raise ValueError(f"dtype {dtype!r} is not one of float32, bfloat16, float16")
+        if chosen == torch.float16 and device == "cpu":
+            warnings.warn(
+                "float16 is very slow on a CPU: bfloat16 or float32 is faster", stacklevel=2
+            )
+        return chosen
+    config = read_json(Path(directory) / "config.json")
+    stored = getattr(torch, str(config.get("dtype") or config.get("torch_dtype")), torch.float32)
+    return torch.float32 if stored == torch.float16 and device == "cpu" else stored

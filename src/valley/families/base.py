@@ -1,0 +1,84 @@
+"""What one line of models is: values only. The code that acts on them lives elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from valley.geometry import Policy
+from valley.prompt import ChatFormat
+from valley.types import Budget
+
+#: Shapes of a checkpoint's tensors by name, from the headers of its files.
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+Config: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a part of the published weights comes from and under which licence."""
+
+    part: str
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The published checkpoint layout of a line.
+
+    `architectures`: what its config.json may name. `key_rules`: (published prefix, native prefix)
+    of tensor names. `to_native` turns a published config.json and the tensor shapes into a native
+    one, `to_published` turns it back. `stray`: prefixes of tensors that a checkpoint may carry
+    without using them.
+    """
+
+    architectures: tuple[str, ...]
+    key_rules: tuple[tuple[str, str], ...]
+    to_native: Callable[[Config, Shapes], Config]
+    to_published: Callable[[Config], Config]
+    stray: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """One line of models.
+
+    `model_type` and `architecture` name its native layout and are used by nobody else. `budget`
+    and `published_budget` belong to the two styles. `parts` maps what users call a part to the
+    native tensor prefixes it is made of. `system_prompts` are presets, asked for as `@name`.
+    """
+
+    name: str
+    title: str
+    model_type: str
+    architecture: str
+    layout: Layout
+    policy: Policy
+    chat: ChatFormat
+    budget: Budget
+    published_budget: Budget
+    budget_fields: frozenset[str]
+    parts: Mapping[str, tuple[str, ...]]
+    origins: tuple[Origin, ...]
+    system_prompts: Mapping[str, str] = field(default_factory=dict)
+
+    def resolve_system(self, system: str | None) -> str | None:
+        """The system prompt itself, or the preset that `@name` asks for."""
+        if system is None or not system.startswith("@"):
+            return system
+        try:
+            return self.system_prompts[system[1:]]
+        except KeyError:
+            known = ", ".join(f"@{name}" for name in self.system_prompts) or "none"
+            raise ValueError(
+                f"{self.title} has no system prompt {system}: it has {known}"
+            ) from None
+
+    def check_budget(self, budget: Budget) -> None:
+        """Refuse a budget field that has no meaning for this line."""
+        unknown = sorted(set(budget.set_fields()) - self.budget_fields)
+        if unknown:
+            known = ", ".join(sorted(self.budget_fields))
+            raise ValueError(f"{self.title} has no {unknown[0]}: it takes {known}")

@@ -1,0 +1,99 @@
+"""Configs: nested text and vision parts, readable from the published and the native layout."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionConfig
+
+from valley.families import Family, family_of
+from valley.families.valley2_5 import VALLEY2_5
+from valley.model.files import tensor_shapes, token_id
+
+
+class VisionLanguageConfig(PreTrainedConfig):
+    """What every line shares: a decoder, its vision parts and the id that stands for a picture.
+
+    `published` keeps the config.json a checkpoint came with, so that it can be written back.
+    Subclasses name their vision parts in `sub_configs`.
+    """
+
+    family: ClassVar[Family]
+    sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig}
+
+    text_config: Any = None
+    image_token_id: Any = None
+    tie_word_embeddings: bool = False
+    published: dict[str, Any] | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        for name, kind in self.sub_configs.items():
+            value = getattr(self, name)
+            if isinstance(value, PreTrainedConfig):
+                continue
+            value = dict(value or {})
+            if kind is AutoConfig:
+                model_type = value.pop("model_type", "qwen3")
+                setattr(self, name, AutoConfig.for_model(model_type, **_coerced(value)))
+            else:
+                value.pop("model_type", None)
+                setattr(self, name, kind(**_coerced(value)))
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        return super().from_dict(_native(config_dict, kwargs), **kwargs)
+
+
+class Valley2_5Config(VisionLanguageConfig):
+    """Valley2.5 in the native layout. `connector_hidden_size`: width of the two-layer connector."""
+
+    model_type = "valley2_5"
+    family = VALLEY2_5
+    sub_configs: ClassVar[dict[str, Any]] = {
+        "text_config": AutoConfig,
+        "vision_config": Qwen2VLVisionConfig,
+    }
+
+    vision_config: Any = None
+    connector_hidden_size: int = 65536
+
+
+CONFIGS: dict[str, type[VisionLanguageConfig]] = {
+    config.model_type: config for config in (Valley2_5Config,)
+}
+
+
+class PublishedValleyConfig(PreTrainedConfig):
+    """`model_type` "valley" of the published checkpoints: becomes the native config of its line."""
+
+    model_type = "valley"
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        return CONFIGS[family_of(config_dict).model_type].from_dict(config_dict, **kwargs)
+
+
+def _native(config: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """A native config dict, whatever the layout of `config`; Python files it names are dropped."""
+    family = family_of(config)
+    config = {key: value for key, value in config.items() if key != "auto_map"}
+    if config.get("model_type") == family.model_type:
+        return config
+    location = kwargs.get("name_or_path") or config.get("_name_or_path") or ""
+    native = family.layout.to_native(config, tensor_shapes(location))
+    native["image_token_id"] = token_id(location, family.chat.image_token)
+    return native
+
+
+def _coerced(values: dict[str, Any]) -> dict[str, Any]:
+    """Whole numbers where transformers' strict configs declare floats (JSON writes 1e-6 and 1)."""
+    floats = {
+        "rms_norm_eps",
+        "layer_norm_eps",
+        "rope_theta",
+        "attention_dropout",
+        "initializer_range",
+    }
+    return {k: float(v) if k in floats and isinstance(v, int) else v for k, v in values.items()}

@@ -1,0 +1,83 @@
+"""Muon for the matrices inside the layers, AdamW for everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration of Muon (Jordan et al., 2024)."""
+
+
+def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """The nearest matrix with singular values near one, by Newton-Schulz; (rows, columns)."""
+    a, b, c = NEWTON_SCHULZ
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(iterations):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose matrix is made orthogonal before every step.
+
+    The update is scaled in the manner of arXiv 2502.16982, with a factor of 0.6, so that it shares
+    AdamW's learning rate. Processes divide the matrices among themselves and add up the results.
+    """
+
+    def __init__(
+        self,
+        params: list[dict[str, Any]],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ):
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One update of all matrices; gradients must already be equal in all processes."""
+        rank, processes = 0, 1
+        if dist.is_initialized():
+            rank, processes = dist.get_rank(), dist.get_world_size()
+        for group in self.param_groups:
+            updates = []
+            for index, matrix in enumerate(group["params"]):
+                buffer = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
+                buffer.mul_(group["momentum"]).add_(matrix.grad)
+                if index % processes == rank:
+                    blended = matrix.grad.add(buffer, alpha=group["momentum"])
+                    updates.append(orthogonal(blended).flatten())
+                else:
+                    updates.append(torch.zeros(matrix.numel(), device=matrix.device))
+            flat = torch.cat(updates)
+            if processes > 1:
+                dist.all_reduce(flat)
+            pieces = flat.split([m.numel() for m in group["params"]])
+            for matrix, piece in zip(group["params"], pieces, strict=True):
+                scale = 0.6 * max(matrix.shape) ** 0.5
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                matrix.sub_(piece.view_as(matrix), alpha=group["lr"] * scale)
+
+
+def split_parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Matrices of the layers for Muon, other matrices and plain vectors for AdamW."""
+    hidden: list[Tensor] = []
+    matrices: list[Tensor] = []
+    plain: list[Tensor] = []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.ndim == 2 and (".blocks." in name or ".layers." in name):
+            hidden.append(parameter)
+        elif parameter.ndim > 1 and "embed_tokens" not in name:
+            matrices.append(parameter)
+        else:
+            plain.append(parameter)
+    return hidden, matrices, plain

@@ -1,0 +1,188 @@
+"""What a request costs and sees, before any pixel or weight is touched. Torch-free.
+
+A `Planner` joins a family's policy with the limits a checkpoint ships; it opens a request's media
+and gives every picture and frame its `Plan`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from PIL.Image import Image as Picture
+
+from valley.families import Family, family_of
+from valley.geometry import Plan, pick_frames
+from valley.media.images import open_image
+from valley.media.kind import media_kind
+from valley.media.limits import Limits
+from valley.media.sources import localize
+from valley.media.video import Clip, open_video
+from valley.model.files import read_json
+from valley.types import (
+    Audio,
+    Budget,
+    Image,
+    MediaSource,
+    Message,
+    Part,
+    Request,
+    Size,
+    Style,
+    Text,
+    Video,
+)
+
+History: TypeAlias = Sequence[Message | Mapping[str, Any] | tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Planner:
+    """`checkpoint_budget`: limits from the checkpoint's preprocessor_config.json, which may also
+    say `single_resize`: that its model was trained without the first of two resizes."""
+
+    family: Family
+    checkpoint_budget: Budget = Budget()
+    single_resize: bool = False
+
+    @classmethod
+    def of(cls, directory: os.PathLike[str]) -> Planner:
+        """The planner of a checkpoint directory."""
+        path = Path(directory)
+        family = family_of(read_json(path / "config.json"))
+        shipped = {
+            **read_json(path / "preprocessor_config.json"),
+            **read_json(path / "processor_config.json"),
+        }
+        return cls(family, budget_from(shipped), bool(shipped.get("single_resize")))
+
+    def budget(self, asked: Budget = Budget(), style: Style = "default") -> Budget:
+        """The limits in force: what was asked, over the checkpoint's, over the family's."""
+        self.family.check_budget(asked)
+        base = self.family.budget if style == "default" else self.family.published_budget
+        budget = asked.over(self.checkpoint_budget.over(base))
+        low, high = budget.min_pixels, budget.max_pixels
+        if low and high and low > high and asked.min_pixels is None:
+            budget = replace(budget, min_pixels=high)
+        return budget
+
+    def plan(self, size: Size, budget: Budget, *, frame: bool = False) -> Plan:
+        policy = self.family.policy
+        return (policy.single() if self.single_resize else policy).plan(size, budget, frame)
+
+    def plans(self, part: Part, budget: Budget) -> list[Plan]:
+        """The plans of an opened picture (one) or clip (one a frame)."""
+        if isinstance(part, Image):
+            return [self.plan(part.source.size, budget)]
+        if isinstance(part, Video):
+            return [self.plan(frame.size, budget, frame=True) for frame in part.source.frames]
+        return []
+
+    def open(self, request: Request, limits: Limits = Limits()) -> Request:
+        """The request with every medium opened: pictures as PIL images, clips as `Clip`.
+
+        Raises ValueError for media that cannot be opened within the limits.
+        """
+        budget = self.budget(request.budget, request.style)
+        messages = tuple(
+            Message(m.role, tuple(self._open_part(part, budget, limits) for part in m.parts))
+            for m in request.messages
+        )
+        return replace(request, messages=messages)
+
+    def request(
+        self,
+        prompt: str,
+        *media: MediaSource | Part,
+        history: History | None = None,
+        system: str | None = None,
+        style: Style = "default",
+        budget: Budget | None = None,
+        thinking: bool | None = None,
+        limits: Limits = Limits(),
+    ) -> Request:
+        """The request for a question about media, its media opened and checked.
+
+        `history`: earlier turns, as messages or (question, answer) pairs. `system`: a system
+        prompt, or `@name` for a preset of the family. `thinking`: ask for or switch off reasoning.
+        """
+        parts = [_part(item, limits) for item in media]
+        turns = [*messages_of(history or ()), Message.of("user", *parts, prompt)]
+        return self.conversation(
+            turns, system=system, style=style, budget=budget, thinking=thinking, limits=limits
+        )
+
+    def conversation(
+        self,
+        messages: History,
+        *,
+        system: str | None = None,
+        style: Style = "default",
+        budget: Budget | None = None,
+        thinking: bool | None = None,
+        limits: Limits = Limits(),
+    ) -> Request:
+        """As `request`, for whole messages, the last one the user's."""
+        turns = messages_of(messages)
+        if (resolved := self.family.resolve_system(system)) is not None:
+            if turns and turns[0].role == "system":
+                raise ValueError("the conversation begins with a system message: drop system=…")
+            turns = [Message.of("system", resolved), *turns]
+        if not turns or turns[-1].role != "user":
+            raise ValueError("the last message must be the user's")
+        return self.open(Request(tuple(turns), budget or Budget(), style, thinking), limits)
+
+    def _open_part(self, part: Part, budget: Budget, limits: Limits) -> Part:
+        if isinstance(part, Image) and not isinstance(part.source, Clip):
+            return Image(open_image(part.source, limits))
+        if isinstance(part, Video) and not isinstance(part.source, Clip):
+
+            def pick(timestamps: Sequence[float], size: Size) -> list[int]:
+                return self.pick(timestamps, size, budget)
+
+            return Video(open_video(part.source, pick, limits))
+        return part
+
+    def pick(self, timestamps: Sequence[float], size: Size, budget: Budget) -> list[int]:
+        """Frames of a clip that the budget affords."""
+        return pick_frames(timestamps, budget, self.plan(size, budget, frame=True).num_tokens)
+
+
+def _part(item: MediaSource | Part, limits: Limits) -> Part:
+    return item if isinstance(item, (Text, Image, Video, Audio)) else media_part(item, limits)
+
+
+def messages_of(turns: History) -> list[Message]:
+    """Messages from messages, OpenAI-style dicts or (question, answer) pairs."""
+    messages: list[Message] = []
+    for turn in turns:
+        if isinstance(turn, Message):
+            messages.append(turn)
+        elif isinstance(turn, Mapping):
+            messages.append(Message.from_dict(turn))
+        else:
+            question, answer = turn
+            messages += [Message.of("user", question), Message.of("assistant", answer)]
+    return messages
+
+
+def media_part(source: Any, limits: Limits = Limits()) -> Image | Video:
+    """The part for a source whose kind shows only in its content; a URL is fetched once."""
+    source = localize(source, limits)
+    return Image(source) if media_kind(source, limits) == "image" else Video(source)
+
+
+def pictures_of(part: Part) -> list[Picture]:
+    """The pictures of an opened part, in reading order."""
+    if isinstance(part, Image):
+        return [part.source]
+    return list(part.source.frames) if isinstance(part, Video) else []
+
+
+def budget_from(config: dict[str, Any]) -> Budget:
+    """The budget fields that a preprocessor_config.json sets."""
+    names = {field.name for field in fields(Budget)}
+    return Budget(**{key: value for key, value in config.items() if key in names and value})

@@ -1,0 +1,250 @@
+"""From messages to text and token ids, and from a reply's text back to its parts.
+
+Torch-free. A conversation is rendered with the checkpoint's own chat template. Control tokens that
+occur inside somebody's words stay text: they are marked before rendering and unmarked while
+tokenising, so no sentence can open a turn, close one, or stand for a picture.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from valley.types import Cue, Image, Message, Text, Video
+
+#: A noncharacter of Unicode: never part of real text, so it can mark a literal control token.
+_MARK = "\ufdd0"
+IGNORE_INDEX = -100
+
+Encode = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """How a line of models writes a conversation.
+
+    `image_open` + one `image_token` per visual token + `image_close` stand for a picture; the
+    frames of a clip are pictures joined by `joiner`, as are pictures in a row; `after_media`
+    separates leading media from the words that follow. `turn_open`, `turn_close`: the tokens
+    around a turn; `assistant_header`: what opens the model's own turn after `turn_open`.
+    """
+
+    image_token: str
+    image_open: str = ""
+    image_close: str = ""
+    joiner: str = " "
+    after_media: str = "\n"
+    turn_open: str = "<|im_start|>"
+    turn_close: str = "<|im_end|>"
+    assistant_header: str = "assistant\n"
+
+    @property
+    def structural(self) -> frozenset[str]:
+        """Tokens that shape the conversation; nobody's words may contain them as tokens."""
+        tokens = (
+            self.image_token,
+            self.image_open,
+            self.image_close,
+            self.turn_open,
+            self.turn_close,
+        )
+        return frozenset(token for token in tokens if token)
+
+    def picture(self, num_tokens: int) -> str:
+        return self.image_open + self.image_token * num_tokens + self.image_close
+
+    def pictures(self, counts: Sequence[int]) -> str:
+        """Pictures in a row, or the frames of a clip, with their numbers of tokens."""
+        return self.joiner.join(self.picture(count) for count in counts)
+
+
+def escape(text: str, tokens: Collection[str]) -> str:
+    """Mark every literal occurrence of `tokens` in `text` so that it is tokenised as text."""
+    tokens = sorted(tokens, key=len, reverse=True)
+    if not tokens:
+        return text
+    pattern = re.compile("|".join(map(re.escape, tokens)))
+    return pattern.sub(lambda match: match[0][0] + _MARK + match[0][1:], text)
+
+
+def flatten(
+    message: Message,
+    chat: ChatFormat,
+    pictures: Callable[[Image | Video], str],
+    literal: Collection[str] = (),
+) -> str:
+    """One string for a message: each media part written by `pictures`, the words with every
+    token of `literal` escaped."""
+    pieces: list[str] = []
+    last_was_media = False
+    for index, part in enumerate(message.parts):
+        if isinstance(part, Text):
+            leading = last_was_media and all(not isinstance(p, Text) for p in message.parts[:index])
+            if leading and part.text and not part.text.startswith("\n"):
+                pieces.append(chat.after_media)
+            pieces.append(escape(part.text, literal))
+            last_was_media = False
+        elif isinstance(part, (Image, Video)):
+            if last_was_media:
+                pieces.append(chat.joiner)
+            pieces.append(pictures(part))
+            last_was_media = True
+        else:
+            raise ValueError(f"these models do not take {type(part).__name__.lower()} input")
+    return "".join(pieces)
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    environment.globals["raise_exception"] = raise_exception
+    return environment
+
+
+def render(
+    template: str,
+    messages: Sequence[Mapping[str, str]],
+    *,
+    generate: bool = True,
+    options: Mapping[str, Any] | None = None,
+) -> str:
+    """Render string messages with a checkpoint's Jinja chat template, in a sandbox.
+
+    `generate` ends the text with the header of the reply to come; `options` are further variables
+    of the template, such as `enable_thinking`.
+    """
+    try:
+        return (
+            _environment()
+            .from_string(template)
+            .render(messages=list(messages), add_generation_prompt=generate, **(options or {}))
+        )
+    except TemplateError as error:
+        raise ValueError(
+            f"the checkpoint's chat template refuses this conversation: {error}"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Ids of a conversation and, per id, whether it is the model's own words (`labels`)."""
+
+    input_ids: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+
+    def add(self, ids: list[int], learn: bool) -> None:
+        self.input_ids.extend(ids)
+        self.labels.extend(ids if learn else [IGNORE_INDEX] * len(ids))
+
+
+def tokenise(text: str, chat: ChatFormat, encode: Encode, specials: Mapping[str, int]) -> Tokens:
+    """Token ids of rendered text, with training labels.
+
+    `encode` must treat special tokens as plain text; `specials` maps them to ids. A label is set
+    on an assistant turn from after its header up to the next turn, its closing token included.
+    """
+    tokens = Tokens()
+    pattern = re.compile(
+        "(" + "|".join(map(re.escape, sorted(specials, key=len, reverse=True))) + ")"
+    )
+    learn = header = False
+    for piece in pattern.split(text):
+        if not piece:
+            continue
+        if piece in specials:
+            if piece == chat.turn_open:
+                learn, header = False, True
+            tokens.add([specials[piece]], learn)
+        else:
+            piece = piece.replace(_MARK, "")
+            if header and piece.startswith(chat.assistant_header):
+                tokens.add(encode(chat.assistant_header), False)
+                piece, learn = piece[len(chat.assistant_header) :], True
+            header = False
+            tokens.add(encode(piece) if piece else [], learn)
+    return tokens
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes conversations as ids for one checkpoint.
+
+    `template`: its Jinja chat template. `encode`: ids of words, special tokens taken as plain
+    text. `specials`: ids of its special tokens.
+    """
+
+    chat: ChatFormat
+    template: str | None
+    encode: Encode
+    specials: Mapping[str, int]
+
+    def text(
+        self,
+        messages: Sequence[Message],
+        pictures: Callable[[Image | Video], str],
+        generate: bool = True,
+        thinking: bool | None = None,
+    ) -> str:
+        """The rendered conversation, media parts written by `pictures`."""
+        strings = [
+            {
+                "role": message.role,
+                "content": flatten(message, self.chat, pictures, self._literal(message)),
+            }
+            for message in messages
+        ]
+        return self.render(strings, generate, thinking)
+
+    def tokens(self, text: str) -> Tokens:
+        return tokenise(text, self.chat, self.encode, self.specials)
+
+    def render(
+        self, strings: Sequence[Mapping[str, str]], generate: bool, thinking: bool | None
+    ) -> str:
+        if not self.template:
+            raise ValueError("the checkpoint ships no chat template: add chat_template.jinja to it")
+        options = {} if thinking is None else {"enable_thinking": thinking}
+        if options and "enable_thinking" not in self.template:
+            raise ValueError("this checkpoint's chat template has no switch for thinking: drop it")
+        return render(self.template, strings, generate=generate, options=options)
+
+    def _literal(self, message: Message) -> Collection[str]:
+        """Tokens that are plain text in a message. Only a user's words are foreign: a system
+        prompt or an earlier reply may hold tag tokens."""
+        return self.specials if message.role == "user" else self.chat.structural
+
+
+_THINKING = re.compile(r"^\s*<think>(.*?)(?:</think>|$)", re.DOTALL)
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_CUE = re.compile(r"<vcues_(\d+)>(.*?)</vcues_\1>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    text: str
+    thinking: str | None
+    cues: tuple[Cue, ...]
+
+
+def parse_reply(raw: str) -> Parsed:
+    """Split `<think> … <vcues_N>…</vcues_N> … </think><answer>…</answer>` into its parts.
+
+    The grammar of GThinker (Valley2.5 report). Without `<answer>` the text is what follows the
+    thinking; an unfinished `<think>` leaves the text empty.
+    """
+    match = _THINKING.match(raw)
+    thinking = match[1].strip() if match else None
+    rest = raw[match.end() :] if match else raw
+    answer = _ANSWER.search(rest)
+    cues = tuple(Cue(int(number), text.strip()) for number, text in _CUE.findall(thinking or ""))
+    return Parsed((answer[1] if answer else rest).strip(), thinking or None, cues)

@@ -1,0 +1,75 @@
+"""Fixtures of all tests: the golden folder, its tiny checkpoint, and both loaded.
+
+What takes time to write is written once a run, whatever the number of test processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from golden import folders
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+TINY = "valley2_5_tiny_a"
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of this run see."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def once(target: Path, write: Callable[[Path], Any]) -> Path:
+    """`target`, written by the first process that asks for it."""
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            unfinished = target.with_name(target.name + ".unfinished")
+            write(unfinished)
+            unfinished.rename(target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def golden_valley(shared_folder: Path) -> Path:
+    """The golden folder of the Valley lines, with the tokenizer's vocabulary unpacked."""
+    return once(
+        shared_folder / "golden_valley", lambda path: folders.complete(folders.VALLEY, path)
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_valley2_5(shared_folder: Path, golden_valley: Path) -> Path:
+    """A tiny checkpoint in the published layout of Valley2.5. Copy it before changing it."""
+    return once(
+        shared_folder / TINY, lambda path: folders.write_checkpoint(golden_valley, TINY, path)
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_processor(tiny_valley2_5: Path) -> Any:
+    """Its processor. Tests that change a processor load their own."""
+    from transformers import AutoProcessor
+
+    import valley.auto  # noqa: F401
+
+    return AutoProcessor.from_pretrained(tiny_valley2_5)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_valley2_5: Path) -> Any:
+    """Its model in float32. Tests that change a model load their own."""
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    import valley.auto  # noqa: F401
+
+    torch.set_num_threads(1)
+    return AutoModelForImageTextToText.from_pretrained(tiny_valley2_5, dtype=torch.float32).eval()

@@ -1,0 +1,81 @@
+"""Check vector files: `python tests/run_vectors.py FILE…`.
+
+A vector file is a JSON object of sections; every value of a section is compared. Sections whose
+part of the package is not built yet are listed before the count and are not part of it; unknown
+ones fail. Ends with `N passed, M failed`; the exit status is 1 if any case failed or none was
+found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from golden import folders
+from golden.report import Result, show
+from golden.vectors import NOT_YET, Valley25Vectors
+
+TOKENIZER_SET = "valley2_5_tiny_a"
+
+
+def check_sections(
+    group: str, vectors: Mapping[str, Any], checker: Valley25Vectors
+) -> Iterator[Result]:
+    """One result a case. Sections not yet checked give none."""
+    for name, section in vectors.items():
+        if name in checker.sections:
+            yield from checker.sections[name](group, section)
+        elif name in NOT_YET:
+            for part in section:
+                if part not in NOT_YET[name]:
+                    yield Result(group, f"{name}.{part}", error=f"unknown section {name}.{part}")
+        else:
+            yield Result(group, name, error=f"no checker for section {name}")
+
+
+def not_yet(group: str, vectors: Mapping[str, Any]) -> list[str]:
+    """What later parts of the package will check."""
+    return [
+        f"not checked yet: {group} {name}.{part}"
+        for name, section in vectors.items()
+        if name in NOT_YET
+        for part in section
+        if part in NOT_YET[name]
+    ]
+
+
+def read_vectors(path: Path) -> dict[str, Any]:
+    """The sections of a file. Raises ValueError where it is no JSON object."""
+    vectors = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(vectors, dict):
+        raise ValueError(f"{path.name} holds no JSON object")
+    return vectors
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    asked = parser.parse_args(arguments)
+    results: list[Result] = []
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = folders.complete(folders.VALLEY, Path(scratch) / "folder")
+        checkpoint = folders.write_checkpoint(folder, TOKENIZER_SET, Path(scratch) / "checkpoint")
+        checker = Valley25Vectors(checkpoint)
+        for file in asked.files:
+            try:
+                vectors = read_vectors(file)
+            except (OSError, ValueError) as error:
+                results.append(Result(file.stem, "file", error=f"no vectors: {error}"))
+                continue
+            results += check_sections(file.stem, vectors, checker)
+            notes += not_yet(file.stem, vectors)
+    return show(results, notes)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,179 @@
+"""The vector runner: green on the committed file, red exactly where a value changes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import run_vectors
+from golden.folders import DATA
+from golden.vectors import IDS, Valley25Vectors
+
+FILE = DATA / "valley25_vectors.json"
+#: What a vector asks; the rest is what it expects.
+QUESTIONS = {"w", "h", "input", "min_pixels", "max_pixels"}
+
+
+@pytest.fixture(scope="module")
+def checker(tiny_valley2_5: Path) -> Valley25Vectors:
+    return Valley25Vectors(tiny_valley2_5)
+
+
+@pytest.fixture(scope="module")
+def vectors() -> dict[str, Any]:
+    return run_vectors.read_vectors(FILE)
+
+
+def failures(vectors: dict[str, Any], checker: Valley25Vectors) -> dict[str, list[str]]:
+    results = list(run_vectors.check_sections("v", vectors, checker))
+    assert len({result.case for result in results}) == len(results)
+    return {result.case: result.problems for result in results if not result.passed}
+
+
+def test_the_committed_file_is_green(vectors: dict[str, Any], checker: Valley25Vectors) -> None:
+    results = list(run_vectors.check_sections("v", vectors, checker))
+    assert [result.case for result in results if not result.passed] == []
+    # 21 sizes in 4 presets and after the first resize, 2 examples, 6 prompts, 5 facts, labels
+    assert len(results) == 21 * 5 + 2 + 6 + 5 + 1
+
+
+def test_what_is_not_checked_is_listed(vectors: dict[str, Any]) -> None:
+    notes = run_vectors.not_yet("v", vectors)
+    assert len(notes) == len(vectors["rewards"])
+    assert all(note.startswith("not checked yet: v rewards.") for note in notes)
+
+
+def table_mutations(vectors: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """(mutated sections, case, key) for every number of the image table."""
+    table = vectors["images"]["image_token_table"]
+    for row_index, row in enumerate(table):
+        size = f"{row['w']}x{row['h']}"
+        for preset, counts in row.items():
+            if preset in QUESTIONS:
+                continue
+            keys = counts if isinstance(counts, dict) else {preset: counts}
+            for key, value in keys.items():
+                for place in range(len(value)) if isinstance(value, list) else [None]:
+                    changed = copy.deepcopy(row)
+                    holder = changed[preset] if isinstance(counts, dict) else changed
+                    if place is None:
+                        holder[key] += 1
+                    else:
+                        holder[key][place] += 1
+                    rows = [*table[:row_index], changed, *table[row_index + 1 :]]
+                    yield {"images": {"image_token_table": rows}}, f"{size} {preset}", key
+
+
+def test_every_number_of_the_image_table_counts(
+    vectors: dict[str, Any], checker: Valley25Vectors
+) -> None:
+    count = 0
+    for mutated, case, key in table_mutations(vectors):
+        failed = failures(mutated, checker)
+        assert list(failed) == [case]
+        assert [problem.startswith(f"{key}:") for problem in failed[case]] == [True]
+        count += 1
+    assert count == 21 * (2 + 4 * 8)
+
+
+def changed(value: Any) -> Any:
+    if isinstance(value, dict):
+        first = next(iter(value))
+        return {**value, first: changed(value[first])}
+    if isinstance(value, list):
+        return [changed(value[0]), *value[1:]]
+    if isinstance(value, float):
+        return value + 3e-5
+    return value + 1 if isinstance(value, int) else value.replace("e", "a", 1)
+
+
+def single_mutations(vectors: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """(section, case, key, mutated section) for every key of the other sections."""
+    for name in ("double_resize_example", "placeholder_image"):
+        section = vectors["images"][name]
+        for key in section.keys() - QUESTIONS - {"png_b64"}:
+            yield "images", name, key, {name: {**section, key: changed(section[key])}}
+    facts = {k: v for k, v in vectors["prompts"].items() if k[0] == "_" or k == "default_system"}
+    for name, vector in vectors["prompts"].items():
+        if name.startswith("_"):
+            yield "prompts", name, name, {**facts, name: changed(vector)}
+            continue
+        for key in vector.keys() - {"prompt"}:
+            mutated = {**vector, key: changed(vector[key])}
+            yield "prompts", name, key, {**facts, name: mutated}
+    masking = vectors["label_masking"]
+    for key in ("input_ids", "labels"):
+        mutated = {**masking, key: changed(masking[key])}
+        yield "label_masking", "label_masking", key, mutated
+
+
+def test_every_other_key_counts(vectors: dict[str, Any], checker: Valley25Vectors) -> None:
+    seen = set()
+    for section, case, key, mutated in single_mutations(vectors):
+        failed = failures({section: mutated}, checker)
+        assert list(failed) == [case], (case, key)
+        assert any(problem.startswith(f"{key}:") for problem in failed[case]), (case, key)
+        seen.add((case, key))
+    assert ("readme_single", IDS) in seen
+    assert len(seen) > 30
+
+
+def test_another_prompt_is_another_case(vectors: dict[str, Any], checker: Valley25Vectors) -> None:
+    """A changed prompt no longer matches its ids; one the processor never writes does not pass."""
+    vector = vectors["prompts"]["default_system"]
+    for prompt in (
+        vector["prompt"].replace("Hi", "Ho"),
+        vector["prompt"].replace("assistant\n", "assistant:\n"),
+    ):
+        failed = failures({"prompts": {"default_system": {**vector, "prompt": prompt}}}, checker)
+        assert list(failed) == ["default_system"]
+
+
+def test_another_placeholder_picture_is_noticed(
+    vectors: dict[str, Any], checker: Valley25Vectors
+) -> None:
+    white = (
+        "iVBORw0KGgoAAAANSUhEUgAAAAMAAAADCAIAAADZSiLoAAAAEUlEQVR4nGP4DwUMcBaa"
+        "EAQAyYkN82XoEAAAAABJRU5ErkJggg=="
+    )
+    section = {**vectors["images"]["placeholder_image"], "png_b64": white}
+    failed = failures({"images": {"placeholder_image": section}}, checker)
+    assert list(failed) == ["placeholder_image"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "case"),
+    [
+        ({"surprise": {}}, "surprise"),
+        ({"images": {"surprise": 1}}, "surprise"),
+        ({"images": {"image_token_table": [{"w": 3, "h": 3, "surprise": {}}]}}, "3x3 surprise"),
+        ({"prompts": {"_surprise": 1}}, "_surprise"),
+        ({"rewards": {"surprise": 1}}, "rewards.surprise"),
+    ],
+)
+def test_unknown_sections_fail(
+    sections: dict[str, Any], case: str, checker: Valley25Vectors
+) -> None:
+    failed = failures(sections, checker)
+    assert list(failed) == [case]
+    assert "surprise" in failed[case][0]
+
+
+def test_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    vectors = run_vectors.read_vectors(FILE)
+    part = {"label_masking": vectors["label_masking"], "rewards": {"iou": []}}
+    good = tmp_path / "good.json"
+    good.write_text(json.dumps(part), encoding="utf-8")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("{}\n{}\n", encoding="utf-8")
+    assert run_vectors.main([str(good)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == "1 passed, 0 failed"
+    assert "not checked yet: good rewards.iou" in printed
+    assert run_vectors.main([str(good), str(bad), str(tmp_path / "absent.json")]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 2 failed"
