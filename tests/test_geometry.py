@@ -50,10 +50,10 @@ def test_smart_resize_keeps_its_promises(w: int, h: int, factor: int, a: int, b:
     assert width % factor == height % factor == 0
     assert width >= factor
     assert height >= factor
-    # Above the limit only because the short side may not fall below one factor, or because
-    # rounding a small picture up passed over a maximum that lies close to the minimum.
+    # Above the limit only because the short side may not fall below one factor, or because a
+    # picture that rounded to less than the minimum grew past a maximum that lies close to it.
     thin = min(width, height) == factor
-    grown = w * h < low
+    grown = round(w / factor) * round(h / factor) * factor**2 < low
     assert width * height <= high or thin or grown
     assert width * height >= low or w * h > high or width * height > (low - factor * (w + h)) // 4
 
