@@ -18,6 +18,7 @@ from golden import folders
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 TINY = "valley2_5_tiny_a"
+TINY_VALLEY2 = "valley2_tiny_a"
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,15 @@ def tiny_valley2_5(shared_folder: Path, golden_valley: Path) -> Path:
     """A tiny checkpoint in the published layout of Valley2.5. Copy it before changing it."""
     return once(
         shared_folder / TINY, lambda path: folders.write_checkpoint(golden_valley, TINY, path)
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_valley2(shared_folder: Path, golden_valley: Path) -> Path:
+    """A tiny checkpoint in the published layout of Valley2. Copy it before changing it."""
+    return once(
+        shared_folder / TINY_VALLEY2,
+        lambda path: folders.write_checkpoint(golden_valley, TINY_VALLEY2, path),
     )
 
 

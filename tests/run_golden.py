@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from golden import folders
 from golden.compare import KINDS, Finding, compare
 from golden.report import Result, show
-from golden.valley import PublishedCall
+from golden.valley import ChatCall, PublishedCall
 
 
 class Checker(Protocol):
@@ -32,7 +32,7 @@ class Checker(Protocol):
 
 
 #: The forms of cases that can be checked. Another family adds its class here.
-CHECKERS: tuple[type[Checker], ...] = (PublishedCall,)
+CHECKERS: tuple[type[Checker], ...] = (PublishedCall, ChatCall)
 
 
 def checker_of(case: Mapping[str, Any]) -> type[Checker] | None:

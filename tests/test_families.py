@@ -49,6 +49,18 @@ def test_strangers_are_named(config: dict[str, Any], named: str) -> None:
     assert "ValleyQwen3ForCausalLM" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"model_type": "valley", "architectures": ["ValleyLlamaForCausalLM"]}, "Valley .2023"),
+        ({"model_type": "valley_omni", "architectures": ["Anything"]}, "Valley3"),
+    ],
+)
+def test_relatives_are_named(config: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=f"is {named}.*not supported yet"):
+        family_of(config)
+
+
 def test_names_are_used_once() -> None:
     for field in ("name", "model_type", "architecture"):
         values = [getattr(family, field) for family in FAMILIES]

@@ -16,6 +16,7 @@ import run_golden
 from golden import folders
 from golden.compare import KINDS, TOLERANCES, Samples, compare
 from golden.valley import PublishedCall
+from run_golden import checker_of
 
 NAME = "valley2_5_tiny_a"
 Computed = dict[str, Any]
@@ -32,6 +33,20 @@ def computed(golden: dict[str, Any], golden_valley: Path, tiny_valley2_5: Path) 
     """The values of every case, computed once: they stay as they are when asked again."""
     checker = PublishedCall(golden_valley, golden, tiny_valley2_5)
     return {case["id"]: checker.values(case) for case in golden["cases"]}
+
+
+@pytest.fixture(scope="module")
+def valley2(golden_valley: Path, tiny_valley2: Path) -> tuple[dict[str, Any], Computed]:
+    """The set of Valley2, whose cases come in two forms, and its values."""
+    golden = folders.read(folders.VALLEY / "valley2_tiny_a.golden.json")
+    checkers: dict[Any, Any] = {}
+    computed = {}
+    for case in golden["cases"]:
+        kind: Any = checker_of(case)
+        if kind not in checkers:
+            checkers[kind] = kind(golden_valley, golden, tiny_valley2)
+        computed[case["id"]] = checkers[kind].values(case)
+    return golden, computed
 
 
 def judge_all(cases: list[dict[str, Any]], computed: Computed) -> dict[str, list[str]]:
@@ -83,6 +98,14 @@ def test_the_committed_set_is_green_and_every_change_turns_its_case_red(
     check_each_value(golden, computed)
 
 
+def test_the_same_for_two_towers(valley2: tuple[dict[str, Any], Computed]) -> None:
+    golden, computed = valley2
+    assert len(golden["cases"]) == 14
+    assert judge_all(golden["cases"], computed) == {}
+    check_each_key(golden, computed)
+    check_each_value(golden, computed)
+
+
 def check_each_key(golden: dict[str, Any], computed: Computed) -> None:
     """One value of each key of each case: exactly that case fails, for exactly that key."""
     for index, case in enumerate(golden["cases"]):
@@ -112,8 +135,8 @@ def check_each_value(golden: dict[str, Any], computed: Computed) -> None:
 
 def test_unknown_keys_fail_and_are_named(golden: dict[str, Any], computed: Computed) -> None:
     case = golden["cases"][4]
-    odd = {**case, "expected": {**case["expected"], "tile_counts": [1]}}
-    assert "tile_counts" in judge_all([odd], computed)[case["id"]][0]
+    odd = {**case, "expected": {**case["expected"], "tile_numbers": [1]}}
+    assert "tile_numbers" in judge_all([odd], computed)[case["id"]][0]
     pixels = {**case["expected"]["pixel_values"], "median": 0.0}
     odd = {**case, "expected": {"pixel_values": pixels}}
     assert "median" in judge_all([odd], computed)[case["id"]][0]
@@ -199,7 +222,7 @@ def folder_with(tmp_path: Path, cases: list[dict[str, Any]], **golden: Any) -> P
 
 def test_forms_without_checker_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     forms = [
-        {"id": "a", "path": "chat"},
+        {"id": "a", "path": "page"},
         {"id": "b", "kind": "batch_chat"},
         {"id": "c", "kind": "loss"},
         {"id": "d", "path": "hf", "mode": "no_such_mode"},
@@ -209,7 +232,7 @@ def test_forms_without_checker_fail(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run_golden.main([str(folder)]) == 1
     printed = capsys.readouterr().out
     assert printed.count("FAIL  ") + printed.count("FAIL\n") == 5
-    for words in ("path 'chat'", "kind 'batch_chat'", "kind 'loss'", "path 'hf' mode 'no_such"):
+    for words in ("path 'page'", "kind 'batch_chat'", "kind 'loss'", "path 'hf' mode 'no_such"):
         assert f"no checker for {words}" in printed
     assert printed.splitlines()[-1] == "0 passed, 5 failed"
 

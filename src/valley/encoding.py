@@ -20,7 +20,7 @@ from valley.families import FAMILIES, family_of
 from valley.families import valley2_5_published as published
 from valley.geometry import Plan
 from valley.model.files import read_json
-from valley.pixels import pack_patches
+from valley.pixels import cut_tiles, pack_patches
 from valley.planning import Planner, pictures_of
 from valley.prompt import IGNORE_INDEX, Writer, flatten
 from valley.types import Budget, Image, Request, Usage, Video
@@ -34,6 +34,7 @@ class Encoded:
     labels: list[int]
     plans: list[Plan]
     patches: list[NDArray[np.float32]]
+    tiles: list[NDArray[np.float32]]
 
     @property
     def usage(self) -> Usage:
@@ -57,18 +58,18 @@ class Encoder(ProcessorMixin):
         max_pixels: int | None = None,
         frame_max_pixels: int | None = None,
         single_resize: bool = False,
-        only_navit: bool = True,
+        only_navit: bool | None = None,
+        only_crop_single_image: bool = True,
         use_special_start_end_token: bool = True,
     ) -> None:
         template = chat_template or tokenizer.chat_template
         super().__init__(tokenizer, chat_template=template)
-        if not only_navit:
-            raise ValueError("only_navit=False asks for a second tower, which this line has not")
         self.family = family
         self.min_pixels, self.max_pixels = min_pixels, max_pixels
         self.frame_max_pixels = frame_max_pixels
         self.single_resize = single_resize
         self.only_navit = only_navit
+        self.only_crop_single_image = only_crop_single_image
         self.use_special_start_end_token = use_special_start_end_token
         tokenizer.padding_side = "left"
         self.planner = Planner(
@@ -76,6 +77,11 @@ class Encoder(ProcessorMixin):
             Budget(min_pixels=min_pixels, max_pixels=max_pixels, frame_max_pixels=frame_max_pixels),
             single_resize,
         )
+        two_towers = "max_tiles" in self.planner.family.budget_fields
+        if only_navit is not None and only_navit == two_towers:
+            raise ValueError(
+                f"only_navit={only_navit} does not fit {self.planner.family.title}: leave it out"
+            )
         self.chat = self.planner.family.chat
         self.image_token = self.chat.image_token
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
@@ -112,6 +118,7 @@ class Encoder(ProcessorMixin):
         request = self.planner.open(request)
         budget = self.planner.budget(request.budget, request.style)
         parts = [part for message in request.messages for part in message.parts]
+        budget = self.planner.shared(budget, sum(len(pictures_of(part)) for part in parts))
         plans = {id(part): self.planner.plans(part, budget) for part in parts}
         in_order = [plan for part in parts for plan in plans[id(part)]]
         if request.style == "published":
@@ -144,10 +151,9 @@ class Encoder(ProcessorMixin):
         if labels:
             data["labels"] = padded([item.labels for item in batch], IGNORE_INDEX)
         patches = [array for item in batch for array in item.patches]
-        if patches:
-            data["pixel_values"] = torch.from_numpy(np.concatenate(patches))
-            data["image_grid_thw"] = grids([plan for item in batch for plan in item.plans])
-        return BatchFeature(data)
+        tiles = [array for item in batch for array in item.tiles]
+        plans = [plan for item in batch for plan in item.plans]
+        return BatchFeature(data | pixel_tensors(patches, tiles, plans))
 
     def decode_reply(self, token_ids: Sequence[int]) -> str:
         """The text of a reply: control tokens left out, tag tokens such as `<think>` kept."""
@@ -176,16 +182,24 @@ class Encoder(ProcessorMixin):
                 f"{len(pictures)} pictures plan {expected} tokens, the prompt holds {placeholders} "
                 "placeholders: the chat template drops or repeats them"
             )
-        patches = [self.pack(picture, plan) for picture, plan in zip(pictures, plans, strict=True)]
-        return Encoded(input_ids, labels, plans, patches)
+        patches, tiles = self.pack(pictures, plans)
+        return Encoded(input_ids, labels, plans, patches, tiles)
 
-    def pack(self, picture: PILImage.Image, plan: Plan) -> NDArray[np.float32]:
-        patches = pack_patches(picture, plan.views[0])
-        if len(patches) != (cells := plan.views[0].grid[0] * plan.views[0].grid[1]):
-            raise ValueError(
-                f"a picture of {plan.original} gave {len(patches)} patches, not {cells}"
-            )
-        return patches
+    def pack(
+        self, pictures: Sequence[PILImage.Image], plans: Sequence[Plan]
+    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """Patches of every picture and, where the line cuts some, its tiles."""
+        patches, tiles = [], []
+        for picture, plan in zip(pictures, plans, strict=True):
+            rows = pack_patches(picture, plan.native)
+            if len(rows) != (cells := plan.native.grid[0] * plan.native.grid[1]):
+                raise ValueError(
+                    f"a picture of {plan.original} gave {len(rows)} patches, not {cells}"
+                )
+            patches.append(rows)
+            if plan.tiles:
+                tiles.append(cut_tiles(picture, plan.tiles))
+        return patches, tiles
 
     def _encode_published(self, request: Request, budget: Budget, generate: bool) -> Encoded:
         """The ids the published processor would give, with its placeholders expanded."""
@@ -212,6 +226,8 @@ class Encoder(ProcessorMixin):
     def published_plans(self, pictures: Sequence[PILImage.Image], budget: Budget) -> list[Plan]:
         for picture in pictures:
             published.check_ratio(picture.size)
+        if self.only_crop_single_image:
+            budget = self.planner.shared(budget, len(pictures))
         return [self.planner.plan(picture.size, budget) for picture in pictures]
 
     def published_ids(
@@ -223,6 +239,15 @@ class Encoder(ProcessorMixin):
     ) -> tuple[list[int], list[int]]:
         brackets = self.use_special_start_end_token
         published.rewrite(messages, num_images, inference=inference, brackets=brackets)
+        return self.tokenise_published(messages, inference, thinking)
+
+    def tokenise_published(
+        self,
+        messages: list[published.StringMessage],
+        inference: bool = True,
+        thinking: bool | None = None,
+    ) -> tuple[list[int], list[int]]:
+        """Ids and labels of messages as the chat template shall see them."""
         text = self.writer.render(messages, inference, thinking)
 
         def encode(chunk: str) -> list[int]:
@@ -233,7 +258,29 @@ class Encoder(ProcessorMixin):
 
 def grids(plans: Sequence[Plan]) -> Tensor:
     """`[N, 3]`: one frame, rows, columns of patches for each picture."""
-    return torch.tensor([[1, plan.views[0].grid[1], plan.views[0].grid[0]] for plan in plans])
+    return torch.tensor([[1, plan.native.grid[1], plan.native.grid[0]] for plan in plans])
+
+
+def pixel_tensors(
+    patches: Sequence[NDArray[np.float32]],
+    tiles: Sequence[NDArray[np.float32]],
+    plans: Sequence[Plan],
+) -> dict[str, Tensor]:
+    """What the towers get; empty without pictures.
+
+    Tiles are padded to `[N, T, 3, S, S]` and come with their number and the original size of
+    every picture, so that each tensor can be cut between pictures.
+    """
+    data: dict[str, Tensor] = {}
+    if patches:
+        data["pixel_values"] = torch.from_numpy(np.concatenate(patches))
+        data["image_grid_thw"] = grids(plans)
+    if tiles:
+        stacks = [torch.from_numpy(stack) for stack in tiles]
+        data["tiles"] = torch.nn.utils.rnn.pad_sequence(stacks, batch_first=True)
+        data["num_tiles"] = torch.tensor([len(stack) for stack in tiles])
+        data["image_sizes"] = torch.tensor([plan.original for plan in plans])
+    return data
 
 
 def black() -> PILImage.Image:
@@ -246,7 +293,7 @@ SHIPPED_OPTIONS = frozenset({"min_pixels", "max_pixels", "frame_max_pixels", "si
 _OPTIONS = frozenset(
     {
         *("chat_template", "min_pixels", "max_pixels", "frame_max_pixels", "single_resize"),
-        *("only_navit", "use_special_start_end_token", "family"),
+        *("only_navit", "only_crop_single_image", "use_special_start_end_token", "family"),
         *("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder"),
         *("trust_remote_code", "code_revision", "use_fast", "backend", "dtype", "torch_dtype"),
         *("_from_auto", "_commit_hash", "return_unused_kwargs"),

@@ -37,11 +37,48 @@ class View:
 
 
 @dataclass(frozen=True)
+class Tiles:
+    """One picture as tiles of `side` pixels for one tower.
+
+    Tile 0 is the whole picture, stretched. Where `shape` (columns, rows) is given, the tiles of a
+    canvas follow, row by row, in whose middle lies the picture in the size `content`.
+    """
+
+    tower: str
+    side: int
+    num_tokens: int
+    shape: tuple[int, int] | None = None
+    content: Size | None = None
+
+    @property
+    def count(self) -> int:
+        return 1 + (self.shape[0] * self.shape[1] if self.shape else 0)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.shape or (1, 1)
+
+    @property
+    def size(self) -> Size:
+        return self.content or (self.side, self.side)
+
+
+@dataclass(frozen=True)
 class Plan:
     """One image or one frame: its original size and the views the towers get."""
 
     original: Size
-    views: tuple[View, ...]
+    views: tuple[View | Tiles, ...]
+
+    @property
+    def native(self) -> View:
+        """The view at native resolution."""
+        return next(view for view in self.views if isinstance(view, View))
+
+    @property
+    def tiles(self) -> Tiles | None:
+        """The tiles, where a tower gets some."""
+        return next((view for view in self.views if isinstance(view, Tiles)), None)
 
     @property
     def num_tokens(self) -> int:

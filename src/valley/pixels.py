@@ -6,13 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from valley.geometry import View
+from valley.geometry import Tiles, View
 
 #: Mean and standard deviation per RGB channel of CLIP's training pictures, which Qwen2-VL keeps.
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
 #: `[256, 3]`: the normalised value of every byte in every channel.
 _TABLE = ((np.arange(256) * (1 / 255)).astype(np.float32)[:, None] - CLIP_MEAN) / CLIP_STD
+
+#: `[256]`: the value of every byte between -1 and 1, as SigLIP takes it.
+_SYMMETRIC = ((np.arange(256) * (1 / 255)).astype(np.float32) - np.float32(0.5)) / np.float32(0.5)
+
+
+def cut_tiles(picture: Image.Image, tiles: Tiles) -> NDArray[np.float32]:
+    """The picture stretched into one tile, then those of its padded canvas: `[tiles, 3, S, S]`."""
+    side = tiles.side
+    whole = picture.resize((side, side), Image.Resampling.BICUBIC)
+    cut = [np.asarray(whole)]
+    if tiles.shape and tiles.content:
+        columns, rows = tiles.shape
+        canvas = Image.new("RGB", (columns * side, rows * side))
+        free = canvas.width - tiles.content[0], canvas.height - tiles.content[1]
+        inside = picture.resize(tiles.content, Image.Resampling.BICUBIC)
+        canvas.paste(inside, (free[0] // 2, free[1] // 2))
+        crops = np.asarray(canvas).reshape(rows, side, columns, side, 3)
+        cut += list(crops.transpose(0, 2, 1, 3, 4).reshape(-1, side, side, 3))
+    return _SYMMETRIC[np.stack(cut)].transpose(0, 3, 1, 2)
 
 
 def pack_patches(picture: Image.Image, view: View, temporal: int = 2) -> NDArray[np.float32]:

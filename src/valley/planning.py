@@ -69,6 +69,13 @@ class Planner:
             budget = replace(budget, min_pixels=high)
         return budget
 
+    def shared(self, budget: Budget, number: int) -> Budget:
+        """The limits of each of `number` pictures: only one that is alone is cut into tiles,
+        unless the budget says how many."""
+        if number > 1 and "max_tiles" in self.family.budget_fields and budget.max_tiles is None:
+            return replace(budget, max_tiles=1)
+        return budget
+
     def plan(self, size: Size, budget: Budget, *, frame: bool = False) -> Plan:
         policy = self.family.policy
         return (policy.single() if self.single_resize else policy).plan(size, budget, frame)

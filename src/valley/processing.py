@@ -13,7 +13,7 @@ from PIL import Image as PILImage
 from transformers import BatchFeature
 from transformers.processing_utils import MultiModalData
 
-from valley.encoding import Encoder, black, grids
+from valley.encoding import Encoder, black, grids, pixel_tensors
 from valley.families import valley2_5_published as published
 from valley.geometry import Plan
 from valley.media.images import open_image
@@ -56,7 +56,7 @@ class ValleyProcessor(Encoder):
         messages = copy.deepcopy(list(record["conversations"]))
         sources = record.get("images") or []
         sources = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-        pictures = [_as_published(source) for source in sources if source is not None] or [black()]
+        pictures = [as_published(source) for source in sources if source is not None] or [black()]
         ids, labels = self.published_ids(messages, len(pictures), inference, enable_thinking)
         if ids.count(published.SENTINEL) != len(pictures):
             raise ValueError(
@@ -66,13 +66,23 @@ class ValleyProcessor(Encoder):
         budget = self.planner.budget(
             Budget(min_pixels=min_pixels, max_pixels=max_pixels), "published"
         )
+        return self.published_inputs(ids, labels, pictures, budget)
+
+    def published_inputs(
+        self,
+        ids: list[int],
+        labels: list[int],
+        pictures: Sequence[PILImage.Image],
+        budget: Budget,
+    ) -> BatchFeature:
+        """What the published processor returns, for ids with one -200 for each picture."""
         plans = self.published_plans(pictures, budget)
-        patches = [self.pack(picture, plan) for picture, plan in zip(pictures, plans, strict=True)]
+        patches, tiles = self.pack(pictures, plans)
         return BatchFeature(
             {
                 "input_ids": torch.tensor([ids]),
                 "labels": torch.tensor([labels]),
-                "images": [None],
+                "images": [[torch.from_numpy(stack) for stack in tiles] or None],
                 "pixel_values": torch.from_numpy(np.concatenate(patches)),
                 "image_grid_thw": grids(plans),
                 "image_sizes": [[plan.original for plan in plans]],
@@ -114,13 +124,8 @@ class ValleyProcessor(Encoder):
             if return_text_replacement_offsets:
                 data["text_replacement_offsets"] = offsets
         if pictures:
-            patches = [
-                self.pack(picture, plan) for picture, plan in zip(pictures, plans, strict=True)
-            ]
-            data |= {
-                "pixel_values": np.concatenate(patches),
-                "image_grid_thw": grids(plans).numpy(),
-            }
+            pixels = pixel_tensors(*self.pack(pictures, plans), plans)
+            data |= {name: tensor.numpy() for name, tensor in pixels.items()}
         return BatchFeature(
             data, tensor_type=return_tensors, skip_tensor_conversion=["text_replacement_offsets"]
         )
@@ -179,7 +184,7 @@ class ValleyProcessor(Encoder):
             raise ValueError(
                 f"unknown option among {', '.join(limits)}: see ValleyProcessor"
             ) from None
-        budget = self.planner.budget(asked)
+        budget = self.planner.shared(self.planner.budget(asked), len(sizes))
         return [self.planner.plan(size, budget) for size in sizes]
 
     def _get_num_multimodal_tokens(
@@ -189,12 +194,15 @@ class ValleyProcessor(Encoder):
         plans = self._plans([(width, height) for height, width in image_sizes or ()], {})
         return MultiModalData(
             num_image_tokens=[plan.num_tokens for plan in plans],
-            num_image_patches=[plan.views[0].grid[0] * plan.views[0].grid[1] for plan in plans],
+            num_image_patches=[plan.native.grid[0] * plan.native.grid[1] for plan in plans],
         )
 
     @property
     def model_input_names(self) -> list[str]:
-        return ["input_ids", "attention_mask", "pixel_values", "image_grid_thw"]
+        names = ["input_ids", "attention_mask", "pixel_values", "image_grid_thw"]
+        if "max_tiles" in self.planner.family.budget_fields:
+            names += ["tiles", "num_tiles", "image_sizes"]
+        return names
 
 
 def _flat(images: Any) -> list[Any]:
@@ -206,7 +214,7 @@ def _flat(images: Any) -> list[Any]:
     return [images]
 
 
-def _as_published(source: Any) -> PILImage.Image:
+def as_published(source: Any) -> PILImage.Image:
     """A plain RGB conversion, as the published code does: transparency shows the hidden colour."""
     if isinstance(source, PILImage.Image):
         return source.convert("RGB")

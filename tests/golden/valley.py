@@ -15,6 +15,7 @@ from transformers import AutoModel, AutoProcessor
 import valley.auto  # noqa: F401  registers the native classes
 from golden.compare import Samples
 from golden.folders import picture_path
+from valley2.valley2_chat import Valley2Chat
 
 GREEDY = {"do_sample": False, "max_new_tokens": 12}
 TURN_END = "<|im_end|>"
@@ -36,13 +37,31 @@ class PublishedCall:
         return Values(self, case)
 
 
+class ChatCall:
+    """Cases with `path: "chat"`: the published `Valley2Chat`."""
+
+    def __init__(self, folder: Path, golden: Mapping[str, Any], checkpoint: Path) -> None:
+        self.folder, self.checkpoint = folder, checkpoint
+        self.generation = golden.get("generation") or GREEDY
+        self.chat = Valley2Chat(checkpoint, torch_dtype=torch.float32)
+        self.chat.max_new_tokens = self.generation["max_new_tokens"]
+        self.model = self.chat.model
+
+    @staticmethod
+    def takes(case: Mapping[str, Any]) -> bool:
+        return case.get("path") == "chat"
+
+    def values(self, case: Mapping[str, Any]) -> ChatValues:
+        return ChatValues(self, case)
+
+
 class Values:
     """What the package computes for a case, each value when it is first asked for.
 
     The attributes without underscore are the keys of `expected`.
     """
 
-    def __init__(self, checker: PublishedCall, case: Mapping[str, Any]) -> None:
+    def __init__(self, checker: PublishedCall | ChatCall, case: Mapping[str, Any]) -> None:
         self._case, self._model = case, checker.model
         options = case.get("processor") or {}
         self._processor = AutoProcessor.from_pretrained(
@@ -75,7 +94,8 @@ class Values:
     @property
     def _call(self) -> dict[str, Any]:
         """The arguments of the published snippet, those that this case has."""
-        names = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw", "image_sizes")
+        names = ("input_ids", "attention_mask", "images", "image_sizes")
+        names += ("pixel_values", "image_grid_thw")
         return {name: self._inputs[name] for name in names if name in self._inputs}
 
     @cached_property
@@ -130,11 +150,33 @@ class Values:
 
     @cached_property
     def visual_tokens(self) -> list[int]:
+        model = self._model.model
+        pictures = model.published_pictures(self._inputs["images"], self._inputs["image_sizes"])
         with torch.no_grad():
-            features = self._model.model.get_image_features(
-                self._inputs["pixel_values"], image_grid_thw=self._inputs["image_grid_thw"]
+            features = model.get_image_features(
+                self._inputs["pixel_values"],
+                image_grid_thw=self._inputs["image_grid_thw"],
+                **pictures,
             )
         return [len(item) for item in features.pooler_output]
+
+    @property
+    def eagle_tokens(self) -> list[int]:
+        """Tokens of the tower at native resolution."""
+        return (self._inputs["image_grid_thw"].prod(-1) // 4).tolist()
+
+    @property
+    def siglip_tokens(self) -> list[int]:
+        pairs = zip(self.visual_tokens, self.eagle_tokens, strict=True)
+        return [both - eagle for both, eagle in pairs]
+
+    @property
+    def tile_counts(self) -> list[int]:
+        return [len(stack) for stack in self._inputs["images"][0]]
+
+    @cached_property
+    def tiles(self) -> Samples:
+        return Samples(torch.cat(list(self._inputs["images"][0])), self.tile_counts)
 
     @property
     def seq_len(self) -> int:
@@ -199,3 +241,20 @@ class Values:
     def text(self) -> str:
         decoded = self._processor.tokenizer.decode(self.greedy_tokens, skip_special_tokens=False)
         return decoded.replace(TURN_END, "")
+
+
+class ChatValues(Values):
+    """The same values where the request goes through `Valley2Chat`."""
+
+    def __init__(self, checker: ChatCall, case: Mapping[str, Any]) -> None:
+        super().__init__(checker, case)
+        self._chat = checker.chat
+        self._request = {"chat_history": case["messages"], "images": self._pictures}
+
+    @cached_property
+    def _inputs(self) -> Mapping[str, Any]:
+        return self._chat.inputs(self._request)
+
+    @property
+    def text(self) -> str:
+        return self._chat(self._request)

@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from valley.families.base import Family, Layout, Origin
+from valley.families.valley2 import VALLEY2
 from valley.families.valley2_5 import VALLEY2_5
 
-FAMILIES: tuple[Family, ...] = (VALLEY2_5,)
+FAMILIES: tuple[Family, ...] = (VALLEY2, VALLEY2_5)
+
+#: Relatives of our lines by what their config.json says.
+NOT_SUPPORTED = {
+    "ValleyLlamaForCausalLM": "Valley (2023, on LLaMA)",
+    "valley_omni": "Valley3",
+}
 
 __all__ = ["FAMILIES", "Family", "Layout", "Origin", "family_of", "is_published"]
 
@@ -25,6 +32,8 @@ def family_of(config: Mapping[str, Any]) -> Family:
             return family
         if config.get("model_type") == family.model_type:
             return family
+    for name in {*names, config.get("model_type")} & NOT_SUPPORTED.keys():
+        raise ValueError(f"{name} is {NOT_SUPPORTED[name]}, which is not supported yet")
     known = ", ".join(name for f in FAMILIES for name in (*f.layout.architectures, f.architecture))
     asked = names[0] if names else f"model_type {config.get('model_type')!r}"
     raise ValueError(

@@ -8,6 +8,7 @@ sizes, token ids and tag spellings are read from the checkpoint.
 import math
 
 from valley.families.base import Config, Family, Layout, Origin, Shapes
+from valley.families.flat import below, flat, native_tower, stated_dtype, text_part
 from valley.geometry import NativeResolution
 from valley.prompt import ChatFormat
 from valley.types import Budget
@@ -35,33 +36,6 @@ PIXEL_PRESETS: dict[str, Budget] = {
     "vlmeval_ocr_hallu_mmmu": Budget(min_pixels=100 * TOKEN_AREA, max_pixels=1280 * TOKEN_AREA),
 }
 
-#: Sizes that the published code writes down and no tensor shows.
-VISION_HEADS = 16
-#: Keys of the flat published config.json that belong to the Qwen3 decoder.
-TEXT_KEYS = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "hidden_act",
-    "max_position_embeddings",
-    "initializer_range",
-    "rms_norm_eps",
-    "use_cache",
-    "rope_theta",
-    "rope_scaling",
-    "attention_bias",
-    "attention_dropout",
-    "use_sliding_window",
-    "sliding_window",
-    "max_window_layers",
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-)
 _TOWER = "model.qwen2vl_vision_tower."
 #: The sizes of the technical report, used where a checkpoint's tensors cannot be looked at.
 _REPORTED_TOWER: Shapes = {
@@ -77,64 +51,30 @@ def to_native(published: Config, shapes: Shapes) -> Config:
         raise ValueError(
             "mm_use_im_start_end is set in config.json: no Valley2.5 code path uses it"
         )
-    text = {key: published[key] for key in TEXT_KEYS if key in published}
-    text.setdefault("rope_theta", 1e6)
-    tied = bool(published.get("tie_word_embeddings"))
-    if "model.embed_tokens.weight" in shapes:
-        text["vocab_size"] = shapes["model.embed_tokens.weight"][0]
-        tied = "lm_head.weight" not in shapes
+    text, tied = text_part(published, shapes, "qwen3")
     native = {
         "model_type": "valley2_5",
         "architectures": ["Valley2_5ForConditionalGeneration"],
-        "text_config": {"model_type": "qwen3", "tie_word_embeddings": tied, **text},
+        "text_config": text,
         "tie_word_embeddings": tied,
         "published": {key: value for key, value in published.items() if key != "auto_map"},
         **_vision(published, shapes),
     }
-    for key in ("dtype", "torch_dtype"):
-        if key in published:
-            native["dtype"] = published[key]
-    return native
+    return native | stated_dtype(published)
 
 
 def _vision(published: Config, shapes: Shapes) -> Config:
-    tower: Shapes = {
-        name.removeprefix(_TOWER): shape
-        for name, shape in shapes.items()
-        if name.startswith(_TOWER)
-    } or _REPORTED_TOWER
-    embed, channels, temporal, patch, _ = tower["patch_embed.proj.weight"]
-    depth = 1 + max(int(name.split(".")[1]) for name in tower if name.startswith("blocks."))
-    mlp_width, _ = tower[f"blocks.{depth - 1}.mlp.fc1.weight"]
+    tower = below(_TOWER, shapes) or _REPORTED_TOWER
     connector_width, merged = tower["merger.mlp.0.weight"]
-    return {
-        "vision_config": {
-            "model_type": "qwen2_vl_vision",
-            "depth": depth,
-            "embed_dim": embed,
-            "num_heads": VISION_HEADS,
-            "in_channels": channels,
-            "patch_size": patch,
-            "temporal_patch_size": temporal,
-            "spatial_merge_size": math.isqrt(merged // embed),
-            "mlp_ratio": mlp_width // embed,
-            "hidden_size": published["hidden_size"],
-        },
-        "connector_hidden_size": connector_width,
-    }
+    vision = native_tower(tower, published["hidden_size"])
+    vision["spatial_merge_size"] = math.isqrt(merged // vision["embed_dim"])
+    return {"vision_config": vision, "connector_hidden_size": connector_width}
 
 
 def to_published(native: Config) -> Config:
     """The flat config.json again: what was published, brought up to date with the native values."""
-    text = dict(native["text_config"])
-    rope = text.pop("rope_parameters", None) or {}
-    text.setdefault("rope_theta", rope.get("rope_theta", 1e6))
-    published = dict(native.get("published") or _PUBLISHED_DEFAULTS)
-    published.update({key: text[key] for key in TEXT_KEYS if key in text and text[key] is not None})
-    published["tie_word_embeddings"] = native["tie_word_embeddings"]
+    published = flat(native, _PUBLISHED_DEFAULTS)
     published["navit_merger_hidden_dim"] = native["connector_hidden_size"]
-    if native.get("dtype"):
-        published["torch_dtype"] = native["dtype"]
     return published
 
 

@@ -56,7 +56,7 @@ def rewrite(
         messages.insert(0, {"role": "system", "content": None})
     if messages[0]["content"] is None:
         messages[0]["content"] = DEFAULT_SYSTEM
-    _check_turns(messages, inference)
+    check_turns(messages[1:], inference)
     first = messages[1]
     if PLACEHOLDER not in first["content"]:
         first["content"] = " ".join([PLACEHOLDER] * num_images) + "\n" + first["content"]
@@ -68,8 +68,9 @@ def rewrite(
     return messages
 
 
-def _check_turns(messages: Sequence[StringMessage], inference: bool) -> None:
-    roles = [message["role"] for message in messages[1:]]
+def check_turns(messages: Sequence[StringMessage], inference: bool) -> None:
+    """Refuse messages after the system's that do not alternate, or end with the wrong one."""
+    roles = [message["role"] for message in messages]
     expected = ["user", "assistant"] * len(roles)
     if not roles or roles != expected[: len(roles)]:
         raise ValueError(f"after the system message user and assistant must alternate, got {roles}")

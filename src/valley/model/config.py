@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionConfig
+from transformers.models.siglip.configuration_siglip import SiglipVisionConfig
 
 from valley.families import Family, family_of
+from valley.families.valley2 import VALLEY2
 from valley.families.valley2_5 import VALLEY2_5
 from valley.model.files import tensor_shapes, token_id
 
@@ -60,8 +62,29 @@ class Valley2_5Config(VisionLanguageConfig):
     connector_hidden_size: int = 65536
 
 
+class Valley2Config(VisionLanguageConfig):
+    """Valley2 in the native layout: `vision_config` of the tower that sees tiles, `native_config`
+    of the one that sees whole pictures.
+
+    `max_visual_tokens`: of a picture's tiles, above which their map is pooled.
+    """
+
+    model_type = "valley2"
+    family = VALLEY2
+    sub_configs: ClassVar[dict[str, Any]] = {
+        "text_config": AutoConfig,
+        "vision_config": SiglipVisionConfig,
+        "native_config": Qwen2VLVisionConfig,
+    }
+
+    vision_config: Any = None
+    native_config: Any = None
+    visual_vocab_size: int = 32000
+    max_visual_tokens: int = 100_000
+
+
 CONFIGS: dict[str, type[VisionLanguageConfig]] = {
-    config.model_type: config for config in (Valley2_5Config,)
+    config.model_type: config for config in (Valley2Config, Valley2_5Config)
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 
@@ -23,3 +25,26 @@ class MergedMLP(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.mlp(self.ln_q(features).view(-1, self.width))
+
+
+class VisualVocabulary(nn.Module):
+    """A stride-2 convolution, then probabilities over a visual vocabulary, then its embeddings.
+
+    The connector of Valley2, in the manner of Ovis (arXiv 2405.20797): a tile's tokens are mixtures
+    of `vocab_size` learnt embeddings. Shapes: `[N, S*S, E] -> [N, ceil(S/2)^2, D]` with `N` tiles
+    of `S` x `S` patches, `E` tower width, `D` decoder width.
+    """
+
+    def __init__(self, embed_dim: int, vocab_size: int, out_size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(embed_dim, embed_dim, kernel_size=3, stride=2, padding=1)
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dim, vocab_size, bias=False), nn.LayerNorm(vocab_size)
+        )
+        self.embedding = nn.Embedding(vocab_size, out_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        side = math.isqrt(features.shape[1])
+        maps = features.transpose(1, 2).unflatten(2, (side, side))
+        reduced = self.conv(maps).flatten(2).transpose(1, 2)
+        return self.mlp(reduced).softmax(-1) @ self.embedding.weight

@@ -5,23 +5,31 @@ each placeholder id. Shape letters: `B` batch, `T` tokens, `D` decoder width, `V
 `N` images, `P` patches of all images.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
     BaseModelOutputWithPooling,
     CausalLMOutputWithPast,
 )
+from transformers.models.siglip.modeling_siglip import SiglipVisionModel
 
-from valley.model.config import Valley2_5Config, VisionLanguageConfig
-from valley.model.connectors import MergedMLP
+from valley.model.config import Valley2_5Config, Valley2Config, VisionLanguageConfig
+from valley.model.connectors import MergedMLP, VisualVocabulary
 from valley.model.published import takes_sentinels
-from valley.model.towers import NativeResolutionTower
+from valley.model.towers import MergingTower, NativeResolutionTower
+from valley.tiling import AnyResolution
+
+#: Arguments that go with `pixel_values` in some line or other.
+IMAGE_INPUTS = ("image_grid_thw", "tiles", "num_tiles", "image_sizes")
 
 
 class VisionLanguagePreTrainedModel(PreTrainedModel):
@@ -29,7 +37,12 @@ class VisionLanguagePreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities: Any = ("image", "text")
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar[list[str]] = ["Qwen3DecoderLayer", "Qwen2VLVisionBlock"]
+    _no_split_modules: ClassVar[list[str]] = [
+        "Qwen2DecoderLayer",
+        "Qwen3DecoderLayer",
+        "Qwen2VLVisionBlock",
+        "SiglipEncoderLayer",
+    ]
     _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
@@ -114,8 +127,9 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         features = (mm_encoder_outputs or {}).get("image")
+        given = {name: kwargs.pop(name, None) for name in IMAGE_INPUTS}
         if pixel_values is not None:
-            pictures = {k: kwargs.pop(k) for k in self.image_inputs if kwargs.get(k) is not None}
+            pictures = {k: v for k, v in given.items() if k in self.image_inputs and v is not None}
             features = self.get_image_features(pixel_values, **pictures)
         if inputs_embeds is None and input_ids is not None:
             pooled: Any = features.pooler_output if features else None
@@ -127,6 +141,11 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
             inputs_embeds=inputs_embeds,
             **kwargs,
         )
+
+    @staticmethod
+    def published_pictures(images: Any, image_sizes: Any) -> dict[str, Tensor]:
+        """What the published arguments `images` and `image_sizes` add to `image_inputs`."""
+        return {}
 
     #: Arguments of `get_image_features` besides `pixel_values`.
     image_inputs: ClassVar[tuple[str, ...]] = ()
@@ -165,6 +184,9 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
         inputs_embeds: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
+        tiles: Tensor | None = None,
+        num_tiles: Tensor | None = None,
+        image_sizes: Tensor | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
@@ -179,6 +201,9 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
             inputs_embeds=inputs_embeds,
             pixel_values=pixel_values,
             image_grid_thw=image_grid_thw,
+            tiles=tiles,
+            num_tiles=num_tiles,
+            image_sizes=image_sizes,
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
@@ -251,7 +276,94 @@ class Valley2_5ForConditionalGeneration(VisionLanguageForConditionalGeneration):
     base_class = Valley2_5Model
 
 
+class Valley2Model(VisionLanguageModel):
+    """Two towers: tiles through the visual vocabulary, whole pictures through their own merger."""
+
+    config: Valley2Config
+    image_inputs = ("image_grid_thw", "tiles", "num_tiles", "image_sizes")
+
+    def build_vision(self, config: Valley2Config) -> None:
+        vision = config.vision_config
+        self.vision_tower = SiglipVisionModel._from_config(vision)
+        self.vision_connector = VisualVocabulary(
+            vision.hidden_size, config.visual_vocab_size, config.text_config.hidden_size
+        )
+        self.native_tower = MergingTower._from_config(config.native_config)
+        patches = vision.image_size // vision.patch_size
+        self.tiling = AnyResolution(
+            "vision",
+            side=vision.image_size,
+            map_side=math.ceil(patches / 2),
+            max_tokens=config.max_visual_tokens,
+        )
+
+    def get_image_features(
+        self,
+        pixel_values: Tensor,
+        image_grid_thw: Tensor,
+        tiles: Tensor,
+        num_tiles: Tensor,
+        image_sizes: Tensor,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPooling:
+        """`pooler_output`: one `[n_i, D]` per image, its tiles' tokens before its native ones.
+
+        `pixel_values` `[P, 1176]` with `image_grid_thw` `[N, 3]`: patches of whole pictures.
+        `tiles` `[N, T, 3, S, S]`: tiles of each picture, of which the first `num_tiles` `[N]` are
+        its own. `image_sizes` `[N, 2]`: width and height of the originals.
+        """
+        native = self.native_tower(pixel_values, grid_thw=image_grid_thw).pooler_output
+        merged = self.config.native_config.spatial_merge_size**2
+        natives = native.split((image_grid_thw.prod(-1) // merged).tolist())
+        counts = num_tiles.tolist()
+        own = torch.cat([rows[:count] for rows, count in zip(tiles, counts, strict=True)])
+        seen = self.vision_tower(own.to(self.vision_tower.dtype)).last_hidden_state
+        maps = self.vision_connector(seen).split(counts)
+        sizes = [(int(width), int(height)) for width, height in image_sizes.tolist()]
+        shown = [self.join_tiles(m, size) for m, size in zip(maps, sizes, strict=True)]
+        features: Any = [torch.cat(pair) for pair in zip(shown, natives, strict=True)]
+        return BaseModelOutputWithPooling(pooler_output=features)
+
+    def join_tiles(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """`[tiles, n*n, D]` -> `[tokens, D]`: the whole picture's tile, then the canvas without
+        its padding, row by row."""
+        if len(maps) == 1:
+            return maps[0]
+        columns, rows = shape = self.tiling.best_shape(size, [len(maps) - 1])
+        window, side = self.tiling.window(size, shape), self.tiling.map_side
+        canvas = maps[1:].view(rows, columns, side, side, -1).transpose(1, 2)
+        canvas = canvas.reshape(rows * side, columns * side, -1)
+        kept = canvas[slice(*window.rows), slice(*window.columns)]
+        if kept.shape[:2] != window.pooled:
+            pooled = F.adaptive_avg_pool2d(kept.permute(2, 0, 1), window.pooled)
+            kept = pooled.permute(1, 2, 0)
+        return torch.cat([maps[0], kept.reshape(-1, maps.shape[-1])])
+
+    @staticmethod
+    def published_pictures(images: Any, image_sizes: Any) -> dict[str, Tensor]:
+        """The published `images` (`[[one tensor [tiles, 3, S, S] per picture]]`, or one tensor
+        `[N, 3, S, S]` per sample where nothing is tiled) and `image_sizes` as our arguments."""
+        if images is None or image_sizes is None:
+            raise ValueError("Valley2 needs images=… and image_sizes=… beside pixel_values")
+        stacks = [
+            stack[None] if stack.ndim == 3 else stack for sample in images for stack in sample
+        ]
+        sizes = [list(size) for sample in image_sizes for size in sample]
+        return {
+            "tiles": pad_sequence(stacks, batch_first=True),
+            "num_tiles": torch.tensor([len(stack) for stack in stacks]),
+            "image_sizes": torch.tensor(sizes),
+        }
+
+
+@takes_sentinels
+class Valley2ForConditionalGeneration(VisionLanguageForConditionalGeneration):
+    config: Valley2Config
+    base_class = Valley2Model
+
+
 #: The model class of each config class.
 MODELS: dict[type[VisionLanguageConfig], type[VisionLanguageForConditionalGeneration]] = {
+    Valley2Config: Valley2ForConditionalGeneration,
     Valley2_5Config: Valley2_5ForConditionalGeneration,
 }

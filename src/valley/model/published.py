@@ -18,8 +18,8 @@ def takes_sentinels(cls: type[Model]) -> type[Model]:
 
     A row of `input_ids` holds -200 where a picture belongs, whatever its number of tokens. The
     ids returned by `generate` begin with the ids that were passed, so that
-    `output[:, input_ids.shape[1]:]` is the reply. `images` and `image_sizes` are accepted and not
-    needed.
+    `output[:, input_ids.shape[1]:]` is the reply. A line that has no use for `images` and
+    `image_sizes` accepts them.
     """
     inner_forward, inner_generate = cls.forward, cls.generate
 
@@ -57,12 +57,14 @@ def _without_sentinels(
     model: Any, input_ids: Tensor | None, kwargs: dict[str, Any]
 ) -> tuple[Tensor | None, dict[str, Any]]:
     """The call with placeholders for sentinels and encoded pictures, or as it was."""
-    kwargs = {key: value for key, value in kwargs.items() if key not in ("images", "image_sizes")}
+    images = kwargs.pop("images", None)
     if input_ids is None or not bool((input_ids == SENTINEL).any()):
         return input_ids, kwargs
+    sizes = kwargs.pop("image_sizes", None)
     if kwargs.get("pixel_values") is None:
         raise ValueError("input_ids hold -200 for a picture, but no pixel_values were passed")
     pictures = {k: kwargs.pop(k) for k in model.model.image_inputs if kwargs.get(k) is not None}
+    pictures |= model.model.published_pictures(images, sizes)
     features = model.model.get_image_features(kwargs.pop("pixel_values"), **pictures)
     counts = [len(item) for item in features.pooler_output]
     kwargs["mm_encoder_outputs"] = {"image": features}

@@ -23,13 +23,20 @@ class PatchEmbed(nn.Module):
         return F.linear(patches.to(weight.dtype), weight.flatten(1))
 
 
-class NativeResolutionTower(Qwen2VisionTransformerPretrainedModel):
-    """Qwen2-VL's vision transformer without its merger: features of patches in block order.
+class MergingTower(Qwen2VisionTransformerPretrainedModel):
+    """Qwen2-VL's vision transformer with its own merger, at native resolution.
 
-    `forward(patches [P, C*T*H*W], grid_thw [N, 3])`: `last_hidden_state` is `[P, E]`.
+    `forward(patches [P, C*T*H*W], grid_thw [N, 3])`: `pooler_output` is `[P / 4, D]`.
     """
 
     def __init__(self, config: Qwen2VLVisionConfig) -> None:
         super().__init__(config)
         self.add_module("patch_embed", PatchEmbed(self.patch_embed.proj))
+
+
+class NativeResolutionTower(MergingTower):
+    """The same without its merger: `last_hidden_state` is `[P, E]`, patches in block order."""
+
+    def __init__(self, config: Qwen2VLVisionConfig) -> None:
+        super().__init__(config)
         self.add_module("merger", nn.Identity())
