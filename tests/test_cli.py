@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from media import malformed
 from model.pictures import picture
 from valley.cli import main
 from valley.media.limits import Limits
+from valley.types import Box
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -300,3 +302,51 @@ def test_malformed_media_are_refused_before_any_model_loads(
         assert code in (0, 2), (case.name, err)  # a header may be fine where the pixels are not
         assert "Traceback" not in err
     assert len(cases) >= 40
+
+
+def test_boxes_are_drawn(
+    capsys: Any, tiny_valley2: Path, card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Box(10, 10, 200, 100)
+    monkeypatch.setattr("valley.engine.local.boxes_in", lambda text, size: (box,))
+    out = tmp_path / "out.png"
+    asked = ["chat", card, "-p", "Where?", "-m", tiny_valley2, "--max-new-tokens", 2]
+    code, _, err = run(capsys, *asked, "--draw", out)
+    assert code == 0, err
+    assert "1 boxes drawn" in err
+    with Image.open(out) as drawn:
+        assert drawn.size == (320, 240)
+        assert drawn.getpixel((100, 10)) == (214, 39, 40)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["-p", "Where?", "--draw", "out.xyz"], "picture file"),
+        (["-p", "Where?", "--draw", "nowhere/out.png"], "folder"),
+    ],
+)
+def test_where_boxes_cannot_be_drawn(
+    capsys: Any, card: Path, arguments: list[str], named: str
+) -> None:
+    code, _, err = run(capsys, "chat", card, *arguments)
+    assert code == 2
+    assert named in err
+    code, _, err = run(capsys, "chat", "-p", "Where?", "--draw", "out.png")
+    assert code == 2
+    assert "one picture" in err
+
+
+def test_counting_for_two_towers(capsys: Any, tiny_valley2: Path) -> None:
+    asked = ["count", "-m", tiny_valley2, "--size", "4000x3000", "--json"]
+    code, out, _ = run(capsys, *asked, "--style", "published")
+    assert code == 0
+    record = json.loads(out)
+    assert record["visual_tokens"] == 16_841
+    assert (record["media"][0]["grid"], record["media"][0]["tiles"]) == ([3, 3], 10)
+    _, out, _ = run(capsys, *asked, *["--size", "1920x1080"] * 7, "--style", "published")
+    frames = json.loads(out)["media"][1:]
+    assert {item["tokens"] for item in frames} == {196 + 2691}
+    assert 8 * (196 + 2691) == 23_096
+    _, out, _ = run(capsys, *asked)
+    assert json.loads(out)["visual_tokens"] == 196 + 42 * 32 + 713

@@ -18,7 +18,7 @@ ROOT = Path(valley.__file__).parent
 RANKS: tuple[frozenset[str], ...] = (
     frozenset({"types"}),
     frozenset({"geometry", "prompt"}),
-    frozenset({"tiling"}),
+    frozenset({"tiling", "grounding"}),
     frozenset({"families"}),
     frozenset({"media", "pixels"}),
     frozenset({"planning", "counting", "model"}),

@@ -224,3 +224,22 @@ def test_replies(raw: str, text: str, thinking: str | None, cues: tuple[Cue, ...
 @given(st.text(max_size=40).filter(lambda text: not re.search("<", text)))
 def test_plain_replies_stay_as_they_are(raw: str) -> None:
     assert parse_reply(raw).text == raw.strip()
+
+
+@pytest.mark.parametrize(
+    ("raw", "text", "thinking"),
+    [
+        (
+            "<SUMMARY>Count.</SUMMARY><CAPTION>Three cups.</CAPTION><REASONING>1+2</REASONING>"
+            "<CONCLUSION>3</CONCLUSION>",
+            "3",
+            "Count.\n\nThree cups.\n\n1+2",
+        ),
+        ("<SUMMARY>Count.<CAPTION>Cups.<CONCLUSION> 3.", "3.", "Count.\n\nCups."),
+        ("<SUMMARY>Count the cu", "", "Count the cu"),
+        ("<CONCLUSION>3</CONCLUSION>", "3", None),
+    ],
+)
+def test_stages_of_valley2(raw: str, text: str, thinking: str | None) -> None:
+    parsed = parse_reply(raw)
+    assert (parsed.text, parsed.thinking) == (text, thinking)

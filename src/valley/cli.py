@@ -57,6 +57,9 @@ def chat(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16")] = None,
     attention: Annotated[str, typer.Option(help="sdpa, eager or flash_attention_2")] = "sdpa",
+    draw: Annotated[
+        Path | None, typer.Option(help="write the picture with the boxes of the reply here")
+    ] = None,
     allow_urls: AllowUrls = False,
     as_json: AsJson = False,
 ) -> None:
@@ -84,23 +87,49 @@ def chat(
 
     if prompt is None and (as_json or not sys.stdin.isatty()):
         raise ValueError("--prompt is missing: say what to ask with -p")
+    canvas = _canvas(request, prompt, draw)
     session = load(directory, device, dtype, attention=attention, limits=limits)
     if prompt is None:
         converse(session, request, sampling, summary(directory))
-    elif as_json:
+        return
+    if as_json:
         reply = next(iter(session.engine.run([request], sampling)))
         print(json.dumps(_reply_record(reply), ensure_ascii=False))
     else:
         if model == "nano":
             print(summary(directory), file=sys.stderr)
-        _answer(session, request, sampling)
+        reply = _answer(session, request, sampling)
+    if draw:
+        from valley.grounding import draw_boxes
+
+        draw_boxes(canvas, reply.boxes).save(draw)
+        print(f"{len(reply.boxes)} boxes drawn into {draw}", file=sys.stderr)
 
 
-def _answer(session: Any, request: Any, sampling: Any) -> None:
-    """Stream to a terminal; anything else gets the answer alone, as one piece."""
+def _canvas(request: Any, prompt: str | None, draw: Path | None) -> Any:
+    """The picture to draw on; raises ValueError where there is none or nowhere to write it."""
+    from PIL import Image as PILImage
+
+    from valley.planning import pictures_of
+
+    if draw is None:
+        return None
+    pictures = [p for m in request.messages for part in m.parts for p in pictures_of(part)]
+    if prompt is None or len(pictures) != 1:
+        raise ValueError(f"--draw needs a --prompt and one picture, not {len(pictures)}")
+    if draw.suffix.lower() not in PILImage.registered_extensions():
+        raise ValueError(f"--draw {draw}: name a picture file such as out.png")
+    if not draw.absolute().parent.is_dir():
+        raise ValueError(f"--draw {draw}: the folder does not exist")
+    return pictures[0]
+
+
+def _answer(session: Any, request: Any, sampling: Any) -> Any:
+    """Stream to a terminal; anything else gets the answer alone, as one piece. The reply."""
     if not sys.stdout.isatty():
-        print(next(iter(session.engine.run([request], sampling))).text)
-        return
+        reply = next(iter(session.engine.run([request], sampling)))
+        print(reply.text)
+        return reply
     stream = session.engine.stream(request, sampling)
     try:
         while True:
@@ -109,6 +138,7 @@ def _answer(session: Any, request: Any, sampling: Any) -> None:
         print()
         if end.value.finish_reason != "stop":
             print(f"[{end.value.finish_reason}]", file=sys.stderr)
+        return end.value
 
 
 def _reply_record(reply: Any) -> dict[str, Any]:

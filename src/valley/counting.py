@@ -73,7 +73,7 @@ def count_media(
     directory: Path,
 ) -> Report:
     """Count files from their headers, and bare sizes. `prompt` adds the words around them."""
-    effective = planner.budget(budget, style)
+    effective = planner.shared(planner.budget(budget, style), len(sources) + len(sizes))
     counted = [_count_source(planner, source, effective, limits) for source in sources]
     for size in sizes:
         counted.append(_counted(f"{size[0]}x{size[1]}", [planner.plan(size, effective)]))
@@ -98,7 +98,7 @@ def _counted(name: str, plans: list[Plan]) -> Counted:
         size=plan.original,
         frames=len(plans),
         grid=plan.views[0].grid,
-        tiles=len(plan.views),
+        tiles=plan.tiles.count if plan.tiles else 1,
         tokens=sum(item.num_tokens for item in plans),
         sees=plan.sees,
     )

@@ -226,6 +226,10 @@ class Writer:
 
 _THINKING = re.compile(r"^\s*<think>(.*?)(?:</think>|$)", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_STAGE = re.compile(
+    r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)(?:</\1>|(?=<(?:CAPTION|REASONING|CONCLUSION)>)|$)",
+    re.DOTALL,
+)
 _CUE = re.compile(r"<vcues_(\d+)>(.*?)</vcues_\1>", re.DOTALL)
 
 
@@ -237,11 +241,17 @@ class Parsed:
 
 
 def parse_reply(raw: str) -> Parsed:
-    """Split `<think> … <vcues_N>…</vcues_N> … </think><answer>…</answer>` into its parts.
+    """Split a reply into what was thought and what is said.
 
-    The grammar of GThinker (Valley2.5 report). Without `<answer>` the text is what follows the
-    thinking; an unfinished `<think>` leaves the text empty.
+    `<think> … <vcues_N>…</vcues_N> … </think><answer>…</answer>`: the grammar of GThinker
+    (Valley2.5 report). Without `<answer>` the text is what follows the thinking; an unfinished
+    `<think>` leaves the text empty. `<SUMMARY> <CAPTION> <REASONING> <CONCLUSION>`: the stages of
+    Valley2, of which the conclusion is the text.
     """
+    if stages := dict(_STAGE.findall(raw)):
+        text = stages.pop("CONCLUSION", "")
+        thought = "\n\n".join(part.strip() for part in stages.values() if part.strip())
+        return Parsed(text.strip(), thought or None, ())
     match = _THINKING.match(raw)
     thinking = match[1].strip() if match else None
     rest = raw[match.end() :] if match else raw

@@ -20,6 +20,7 @@ import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import Encoded
 from valley.engine.stopping import Cancelled, RepetitionStop
 from valley.engine.streaming import TextStream
+from valley.grounding import boxes_in
 from valley.model.files import read_json
 from valley.processing import ValleyProcessor
 from valley.prompt import parse_reply
@@ -187,6 +188,7 @@ class LocalEngine:
             text=parsed.text,
             thinking=parsed.thinking,
             cues=parsed.cues,
+            boxes=boxes_in(raw, item.plans[0].original) if len(item.plans) == 1 else (),
             usage=usage,
             finish_reason=reason,
             raw=raw,

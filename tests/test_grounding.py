@@ -1,0 +1,34 @@
+"""Boxes in replies."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from valley.grounding import boxes_in, draw_boxes
+from valley.types import Box
+
+
+def test_tagged_and_plain_boxes_in_original_pixels() -> None:
+    text = r"A cup <cor>[0.500, 0.25, 1.0, .75]<\cor> and a jar at [0.1,0.2,0.3,0.4]."
+    first, second = boxes_in(text, (640, 480))
+    assert first == Box(320, 120, 640, 360)
+    assert (second.x0, second.y0, second.x1, second.y1) == pytest.approx((64, 96, 192, 192))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1, 2, 3, 4]", "[0.5, 0.5, 0.1, 0.9]", "[0.1, 0.2, 0.3]", "<cor>[a, b]<\\cor>"]
+)
+def test_other_lists_are_no_boxes(text: str) -> None:
+    assert boxes_in(text, (100, 100)) == ()
+
+
+def test_the_outline_lies_on_the_box_and_the_picture_is_kept() -> None:
+    picture = Image.new("RGB", (200, 100))
+    drawn = draw_boxes(picture, (Box(50, 20, 150, 80),))
+    assert drawn.getpixel((100, 20)) == (214, 39, 40)
+    assert drawn.getpixel((50, 50)) == (214, 39, 40)
+    assert drawn.getpixel((100, 50)) == (0, 0, 0)
+    assert picture.getbbox() is None
+    numbered = draw_boxes(picture, (Box(50, 20, 150, 80), Box(0, 0, 10, 10)))
+    assert numbered.crop((55, 25, 80, 60)).getbbox() is not None
