@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -69,7 +69,6 @@ def test_tiles_stay_within_the_budget(width: int, height: int, most: int) -> Non
 
 
 @given(st.integers(1, 400), st.integers(1, 400))
-@settings(deadline=None)
 def test_pixels_are_as_planned(width: int, height: int) -> None:
     small = SideBySide(AnyResolution("vision", side=28, map_side=1), VALLEY2.policy.native)
     if max(width, height) > 100 * min(width, height):
