@@ -18,7 +18,7 @@ from golden import folders
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-# The same examples in every run, whatever else the machine does; `--hypothesis-seed` tries others.
+# The same examples in every run, whatever else the machine does.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 

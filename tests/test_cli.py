@@ -350,3 +350,8 @@ def test_counting_for_two_towers(capsys: Any, tiny_valley2: Path) -> None:
     assert 8 * (196 + 2691) == 23_096
     _, out, _ = run(capsys, *asked)
     assert json.loads(out)["visual_tokens"] == 196 + 42 * 32 + 713
+    _, out, _ = run(capsys, *asked[:-1])
+    assert "571,536 pixels a picture and 153,664 a frame" in out
+    assert "--style published takes 16,841 tokens" in out
+    _, out, _ = run(capsys, *asked[:-1], "--style", "published")
+    assert "Limited" not in out

@@ -40,8 +40,12 @@ class Counted:
 
 @dataclass(frozen=True)
 class Report:
+    """`limits`: in force. `lifted`: visual tokens under the limits of the published code."""
+
     media: tuple[Counted, ...]
     prompt_tokens: int | None
+    limits: Budget = Budget()
+    lifted: int | None = None
 
     @property
     def visual_tokens(self) -> int:
@@ -78,7 +82,12 @@ def count_media(
     for size in sizes:
         counted.append(_counted(f"{size[0]}x{size[1]}", [planner.plan(size, effective)]))
     words = None if prompt is None else _count_words(planner, prompt, counted, directory)
-    return Report(tuple(counted), words)
+    lifted = planner.shared(planner.budget(budget, "published"), len(counted))
+    published = sum(
+        planner.plan(item.size, lifted, frame=item.frames > 1).num_tokens * item.frames
+        for item in counted
+    )
+    return Report(tuple(counted), words, effective, published)
 
 
 def _count_source(planner: Planner, source: str, budget: Budget, limits: Limits) -> Counted:
@@ -155,7 +164,20 @@ def table(report: Report) -> str:
     )
     if report.prompt_tokens is not None:
         grid.add_row("with the prompt's words", "", "", "", "", f"{report.prompt_tokens:,}")
-    return render_table(grid)
+    return render_table(grid) + _reason(report)
+
+
+def _reason(report: Report) -> str:
+    """Why a picture costs less here than with the published code, where it does."""
+    most, frame = report.limits.max_pixels, report.limits.frame_max_pixels
+    if not most or not report.lifted or report.lifted <= report.visual_tokens:
+        return ""
+    return (
+        f"\n\nLimited to {most:,} pixels a picture"
+        + (f" and {frame:,} a frame" if frame else "")
+        + ", for memory and because larger ones were not trained on.\n"
+        f"--max-pixels sets another limit; --style published takes {report.lifted:,} tokens."
+    )
 
 
 def render_table(grid: Table) -> str:
