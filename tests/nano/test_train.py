@@ -20,7 +20,7 @@ from valley.nano import batches, train
 from valley.nano.measure import Item, accuracy, ask_all, grey, markdown
 
 
-def small_plan(rng: Any, step: int) -> list[tuple[str, Any, tuple[int, int], int]]:
+def small_plan(rng: Any) -> list[tuple[str, Any, tuple[int, int], int]]:
     return [
         ("word", word_strip, (1, 4), 2),
         ("clip", lambda rng, grid: clip(rng, grid, 2), (2, 2), 1),
@@ -72,8 +72,8 @@ def test_what_training_writes_is_a_checkpoint(run: Any, tmp_path: Path) -> None:
 
 def test_training_learns(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loss of a few pictures, seen again and again, falls."""
-    plan = small_plan(None, 0)
-    monkeypatch.setattr(batches, "plan_groups", lambda rng, step: plan)
+    plan = small_plan(None)
+    monkeypatch.setattr(batches, "plan_groups", lambda rng: plan)
     seen = batches.Steps.__getitem__
     monkeypatch.setattr(batches.Steps, "__getitem__", lambda self, step: _first(seen, self, step))
     run(tmp_path, "--steps", "12")

@@ -67,75 +67,35 @@ def _random_grid(rng: np.random.Generator, low: float, high: float, ratio: float
     return rows, max(2, int(area / rows))
 
 
-def _frames_clip(frames: int, single: bool) -> Draw:
-    def draw(rng: np.random.Generator, grid: Grid) -> Sample:
-        sample = clip(rng, grid, frames)
-        if single:
-            sample.dialog = sample.dialog[:1]
-        return sample
-
-    return draw
-
-
-PAGES_FROM = 200
-"""First step with pages of text: they hold more glyphs, once single words have been met."""
-
-EARLY_STEPS = 450
-"""Steps with mostly small pictures: reading is learnt on strips before cards."""
-
-SINGLE_FROM = 650
-"""First step with one question for each small picture: in long conversations a decoder that has
-not yet found the picture sees little of it."""
-
-SETTLE_FROM = 900
-"""First step at which AdamW trains the decoder, and the tower's steps become smaller."""
-
-READING_FROM = 1050
-"""First step with more strips and fewer easy pictures."""
-
-TURNS_FROM = 1100
-"""First step with several questions a picture again, once the decoder looks at pictures."""
-
-FINISH_FROM = 1300
-"""First step without pages, while the learning rate falls."""
-
 STRIPS = ((1, 9), (1, 10), (1, 11), (2, 5), (2, 6), (2, 7))
 SCENES = ((4, 4), (4, 4), (3, 4), (5, 5), (4, 6), (6, 4), (3, 3))
 PAGES = ((3, 7), (4, 5), (4, 6), (5, 4), (3, 6))
 FRAMES = ((3, 3), (3, 3), (2, 4), (3, 4), (4, 3))
 
 
-def plan_groups(rng: np.random.Generator, step: int) -> list[tuple[str, Draw, Grid, int]]:
-    """(kind, generator, grid, samples) of one step."""
-    pages, early = step >= PAGES_FROM, step < EARLY_STEPS
-    clip_frames = 8 if rng.random() < 0.4 and not early else 4
+def plan_groups(rng: np.random.Generator) -> list[tuple[str, Draw, Grid, int]]:
+    """(kind, generator, grid, samples) of one step.
+
+    One question for most pictures: in long conversations a decoder that has not yet found the
+    picture sees little of it.
+    """
     scene = pick(rng, SCENES)
-    if rng.random() < 0.25 and not early:
-        scene = _random_grid(rng, 25, 80, 2.0)
-    tall = pick(rng, STRIPS[3:])
-    large = rng.random() < 0.3 and not early
-    if large:
-        tall = _random_grid(rng, 14, 50, 4.0)
-    single, reading = step >= SINGLE_FROM, step >= READING_FROM
-    turns = (2, 4) if step >= TURNS_FROM else (1, 1) if single else (4, 5)
-    small = scene[0] * scene[1] < 28
-    strips = 22 if reading else 14 if pages else 30
-    easy = 10 if reading else 24 if single else 6 if pages else 8
-    scenes = (14 if single else 10) if small else 4
-    plan: list[tuple[str, Draw, Grid, int]] = [
-        ("word", word_strip, pick(rng, STRIPS[:3]), strips),
-        ("word", word_strip, tall, 6 if large else strips),
-        ("easy", partial(easy_sample, questions=turns[0]), (3, 3), easy),
-        ("shape", partial(shape_scene, questions=turns[1]), scene, scenes),
-        ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 3),
-        ("clip", _frames_clip(clip_frames, turns[0] == 1), pick(rng, FRAMES), 3 if single else 2),
-        ("card", card_sample, _random_grid(rng, 20, 50, 4.0), 3 if early else 5),
+    if rng.random() < 0.15:
+        scene = _random_grid(rng, 25, 60, 2.0)
+    scenes = 24 if scene[0] * scene[1] < 21 else 10
+    frames = 8 if rng.random() < 0.4 else 4
+    card = _random_grid(rng, 50, 126, 5.0) if rng.random() < 0.2 else _random_grid(rng, 15, 50, 4.0)
+    cards = 3 if card[0] * card[1] > 50 else 7
+    return [
+        ("word", word_strip, pick(rng, STRIPS[:3]), 20),
+        ("word", word_strip, pick(rng, STRIPS[3:]), 16),
+        ("easy", partial(easy_sample, questions=1), (3, 3), 20),
+        ("shape", partial(shape_scene, questions=1), scene, scenes),
+        ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 4),
+        ("clip", partial(clip, frames=frames, questions=1), pick(rng, FRAMES), 48 // frames),
+        ("card", partial(card_sample, questions=2), card, cards),
+        ("page", page, pick(rng, PAGES), 4),
     ]
-    if pages and step < FINISH_FROM:
-        plan.append(("page", page, pick(rng, PAGES), 8 if early else 4))
-    if not early and rng.random() < 0.4:
-        plan.append(("card", card_sample, _random_grid(rng, 50, 126, 5.0), 2))
-    return plan
 
 
 def share_out(plan: list[tuple[str, Draw, Grid, int]], processes: int) -> list[list[int]]:
@@ -169,7 +129,7 @@ class Steps(Dataset):
 
     def __getitem__(self, step: int) -> Batch:
         started = time.process_time()
-        plan = plan_groups(np.random.default_rng([self.seed, step]), step)
+        plan = plan_groups(np.random.default_rng([self.seed, step]))
         groups = []
         for index in share_out(plan, self.processes)[self.rank]:
             kind, draw, grid, number = plan[index]

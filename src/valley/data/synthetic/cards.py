@@ -303,7 +303,7 @@ def card_sample(
 
 
 def card_dialog(rng: np.random.Generator, facts: Facts, questions: int) -> list[tuple[str, str]]:
-    """Questions about the facts in random order; what the card leaves out is declined."""
+    """Questions about the facts, the price often first; what the card leaves out is declined."""
     stock = None if facts.stock is None else ("yes" if facts.stock else "no")
     discount = None if facts.discount is None else f"{facts.discount}%"
     pairs = [
@@ -318,4 +318,7 @@ def card_dialog(rng: np.random.Generator, facts: Facts, questions: int) -> list[
         dialog.append((ask(rng, wordings), DECLINE if answer is None else answer))
     if rng.random() < 0.1:
         dialog.append((ask(rng, phrases.SCENE), "A product card."))
-    return [dialog[int(i)] for i in rng.permutation(len(dialog))][:questions]
+    order = [int(i) for i in rng.permutation(len(dialog))]
+    if rng.random() < 0.3:
+        order = sorted(order, key=bool)
+    return [dialog[i] for i in order][:questions]

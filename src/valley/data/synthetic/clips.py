@@ -44,7 +44,7 @@ def _path(
 
 
 def clip(
-    rng: np.random.Generator, grid: tuple[int, int], frames: int, held_out: bool = False
+    rng: np.random.Generator, grid: tuple[int, int], frames: int, questions: int = 6
 ) -> Sample:
     """`frames` pictures: one shape that moves or stays, and up to two that stay."""
     width, height = grid[1] * BLOCK, grid[0] * BLOCK
@@ -71,14 +71,17 @@ def clip(
         frame = to_grid(image, grid)
         pictures.append(add_noise(rng, frame, noise) if noise else frame)
         marks.append(mark.array)
-    dialog = clip_dialog(rng, things[0][0], things[0][1], direction, len(things))
+    dialog = clip_dialog(rng, things[0][0], things[0][1], direction, questions)
     return Sample(pictures, dialog, np.stack(marks))
 
 
 def clip_dialog(
-    rng: np.random.Generator, kind: str, colour: str, direction: str | None, number: int
+    rng: np.random.Generator, kind: str, colour: str, direction: str | None, questions: int
 ) -> list[tuple[str, str]]:
-    """Direction, moving or still, what moves; now and then something that no clip answers."""
+    """Direction, moving or still, what moves; now and then something that no clip answers.
+
+    In random order, where the direction of a moving shape often comes first.
+    """
     way = direction or "It is not moving."
     dialog = [
         (ask(rng, phrases.DIRECTION), way),
@@ -91,4 +94,7 @@ def clip_dialog(
         dialog.append((ask(rng, phrases.PRICE), DECLINE))
     if rng.random() < 0.2:
         dialog.append((ask(rng, phrases.SCENE), "A clip of shapes."))
-    return [dialog[int(i)] for i in rng.permutation(len(dialog))]
+    order = [int(i) for i in rng.permutation(len(dialog))]
+    if direction and rng.random() < 0.5:
+        order = sorted(order, key=bool)
+    return [dialog[i] for i in order][:questions]

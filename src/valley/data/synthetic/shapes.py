@@ -127,9 +127,10 @@ def shape_scene(
 def scene_dialog(
     rng: np.random.Generator, things: list[Thing], back: str, questions: int
 ) -> list[tuple[str, str]]:
-    """`questions` different kinds of questions, in random order."""
-    makers = [count_all, count_some, where, is_side, colour_of, shape_of, present]
-    order = [makers[int(i)] for i in rng.permutation(len(makers))]
+    """`questions` different kinds of questions; the hard ones, where and how many, come early."""
+    makers = [where, count_all, count_some, is_side, colour_of, shape_of, present]
+    hardness = rng.random(len(makers)) * np.array([3.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    order = [makers[int(i)] for i in np.argsort(-hardness)]
     dialog = [pair for make in order if (pair := make(rng, things)) is not None]
     if rng.random() < 0.1:
         dialog.insert(0, (ask(rng, phrases.BACKGROUND), back))
