@@ -45,7 +45,8 @@ Written by `make results` on: {machine}.
 ## Parity
 {golden()} The largest difference of each value is printed by
 `python tests/run_golden.py tests/data/golden/valley`. The set of Valley2 was computed by the
-published code; that of Valley2.5 was assembled from stock parts: its published config and tokenizer could not be had.
+published code; that of Valley2.5 was assembled from stock parts: its published config and tokenizer
+could not be had.
 
 ## nano
 Fonts, layouts, words and pictures that training never saw; greedy; "grey" is the share of right
