@@ -255,6 +255,6 @@ class ChatValues(Values):
     def _inputs(self) -> Mapping[str, Any]:
         return self._chat.inputs(self._request)
 
-    @property
+    @cached_property
     def text(self) -> str:
         return self._chat(self._request)
