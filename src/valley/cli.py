@@ -100,10 +100,14 @@ def chat(
             print(summary(directory), file=sys.stderr)
         reply = _answer(session, request, sampling)
     if draw:
-        from valley.grounding import draw_boxes
+        _draw(canvas, reply, draw)
 
-        draw_boxes(canvas, reply.boxes).save(draw)
-        print(f"{len(reply.boxes)} boxes drawn into {draw}", file=sys.stderr)
+
+def _draw(canvas: Any, reply: Any, target: Path) -> None:
+    from valley.grounding import draw_boxes
+
+    draw_boxes(canvas, reply.boxes).save(target)
+    print(f"{len(reply.boxes)} boxes drawn into {target}", file=sys.stderr)
 
 
 def _canvas(request: Any, prompt: str | None, draw: Path | None) -> Any:

@@ -77,8 +77,7 @@ class Encoder(ProcessorMixin):
             Budget(min_pixels=min_pixels, max_pixels=max_pixels, frame_max_pixels=frame_max_pixels),
             single_resize,
         )
-        two_towers = "max_tiles" in self.planner.family.budget_fields
-        if only_navit is not None and only_navit == two_towers:
+        if only_navit is not None and only_navit == self.planner.family.cuts_tiles:
             raise ValueError(
                 f"only_navit={only_navit} does not fit {self.planner.family.title}: leave it out"
             )

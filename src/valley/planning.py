@@ -72,7 +72,7 @@ class Planner:
     def shared(self, budget: Budget, number: int) -> Budget:
         """The limits of each of `number` pictures: only one that is alone is cut into tiles,
         unless the budget says how many."""
-        if number > 1 and "max_tiles" in self.family.budget_fields and budget.max_tiles is None:
+        if number > 1 and self.family.cuts_tiles and budget.max_tiles is None:
             return replace(budget, max_tiles=1)
         return budget
 

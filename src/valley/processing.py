@@ -200,7 +200,7 @@ class ValleyProcessor(Encoder):
     @property
     def model_input_names(self) -> list[str]:
         names = ["input_ids", "attention_mask", "pixel_values", "image_grid_thw"]
-        if "max_tiles" in self.planner.family.budget_fields:
+        if self.planner.family.cuts_tiles:
             names += ["tiles", "num_tiles", "image_sizes"]
         return names
 

@@ -21,8 +21,8 @@ class Valley2Chat:
     """`Valley2Chat(model_path)({"chat_history": […], "images": […]})` answers as published.
 
     Every picture is tiled, at most eight are looked at, and a system message has no effect. Of the
-    published arguments `use_fast`, `trust_remote_code`, `output_logits` and `conversation_tag`
-    have no effect either. float16 becomes float32 on a CPU.
+    published arguments `use_fast`, `trust_remote_code`, `output_logits`, `conversation_tag` and
+    `seed` (decoding is greedy) have no effect either. float16 becomes float32 on a CPU.
     """
 
     def __init__(
@@ -41,7 +41,6 @@ class Valley2Chat:
         device = default_device()
         slow = device == "cpu" and torch_dtype == torch.float16
         dtype = torch.float32 if slow else torch_dtype
-        torch.manual_seed(seed)
         self.max_new_tokens = max_new_tokens
         self.black = black() if black_img is None else as_published(black_img)
         self.processor = ValleyProcessor.from_pretrained(model_path, only_crop_single_image=False)

@@ -68,6 +68,12 @@ def test_nothing_is_left_over_and_converting_is_bit_equal(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_the_concrete_class_reads_the_sizes_too(model: Any, tiny_valley2: Path) -> None:
+    direct = Valley2ForConditionalGeneration.from_pretrained(tiny_valley2, dtype=torch.float32)
+    same = zip(direct.state_dict().values(), model.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in same)
+
+
 def test_an_uneven_batch_equals_single_runs(model: Any, tiny_valley2: Path) -> None:
     """Left-padded, of 0, 1 and 2 pictures, one of them in many tiles."""
     processor = AutoProcessor.from_pretrained(tiny_valley2)

@@ -64,6 +64,11 @@ class Family:
     origins: tuple[Origin, ...]
     system_prompts: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def cuts_tiles(self) -> bool:
+        """Whether a tower of this line sees pictures in tiles."""
+        return "max_tiles" in self.budget_fields
+
     def resolve_system(self, system: str | None) -> str | None:
         """The system prompt itself, or the preset that `@name` asks for."""
         if system is None or not system.startswith("@"):

@@ -44,6 +44,12 @@ class VisionLanguageConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        """As AutoConfig does, tell `from_dict` where the tensors are whose shapes it needs."""
+        kwargs.setdefault("name_or_path", pretrained_model_name_or_path)
+        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         return super().from_dict(_native(config_dict, kwargs), **kwargs)
 
