@@ -191,6 +191,14 @@ def test_features_are_split_by_picture(
     assert (alone - features[2]).abs().max() <= 1e-4
 
 
+def test_pixels_without_their_grid(
+    tiny_model: Any, tiny_processor: ValleyProcessor, encoded: list[Encoded]
+) -> None:
+    batch = tiny_processor.collate([encoded[0]])
+    with pytest.raises(ValueError, match=r"pixel_values .* without image_grid_thw"):
+        tiny_model(input_ids=batch["input_ids"], pixel_values=batch["pixel_values"])
+
+
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_wrong_number_of_placeholders(
     tiny_model: Any, tiny_processor: ValleyProcessor, encoded: list[Encoded], change: int

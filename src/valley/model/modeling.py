@@ -129,7 +129,9 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
         features = (mm_encoder_outputs or {}).get("image")
         given = {name: kwargs.pop(name, None) for name in IMAGE_INPUTS}
         if pixel_values is not None:
-            pictures = {k: v for k, v in given.items() if k in self.image_inputs and v is not None}
+            pictures = {name: given[name] for name in self.image_inputs if given[name] is not None}
+            if missing := [name for name in self.image_inputs if name not in pictures]:
+                raise ValueError(f"pixel_values were given without {', '.join(missing)}")
             features = self.get_image_features(pixel_values, **pictures)
         if inputs_embeds is None and input_ids is not None:
             pooled: Any = features.pooler_output if features else None
