@@ -191,7 +191,7 @@ class Valley25Vectors:
 
     def _prompt(self, name: str, vector: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Ask for the prompt the way its user would and compare text, ids and lengths."""
-        messages, pictures, options = _asked_for(vector["prompt"])
+        messages, pictures, options = asked_for(vector["prompt"])
         if name.startswith("text_only"):
             pictures = None
         ids = self._call(messages, pictures, **options)["input_ids"][0].tolist()
@@ -268,7 +268,7 @@ def _split(ids: list[int]) -> Iterator[list[int]]:
     yield piece
 
 
-def _asked_for(prompt: str) -> tuple[list[dict[str, str]], list[Image.Image], dict[str, Any]]:
+def asked_for(prompt: str) -> tuple[list[dict[str, str]], list[Image.Image], dict[str, Any]]:
     """The messages, pictures and options for which a user gets this rendered prompt."""
     turns = re.findall(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>\n", prompt, re.DOTALL)
     messages = [
