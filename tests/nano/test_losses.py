@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from valley.data.synthetic.sample import Marks
 from valley.model.files import NANO
 from valley.model.modeling import Valley2_5ForConditionalGeneration
-from valley.nano.losses import Trainer, mark_tokens
+from valley.nano.losses import Trainer, mark_tokens, shape_places
 from valley.nano.shape import nano_config
 from valley.nano.train import Options, rate_at, told_at
 
@@ -43,20 +43,55 @@ def test_told_pictures_are_the_words_for_what_they_show(trainer: Trainer) -> Non
     table = trainer.model.model.language_model.embed_tokens.weight
     seen = torch.randn(3, 1, 1, 256)
     marks = torch.cat([one_block("circle"), one_block("q"), one_block("x")])
-    told = trainer.tell(seen, marks, 2)
+    nowhere = torch.zeros(3, 4, 2)
+    told = trainer.tell(seen, marks, nowhere, 2)
     circle = table[tokenizer.encode(" circle")[0]] + table[tokenizer.encode(" red")[0]]
     torch.testing.assert_close(told[0, 0, 0], circle)
     torch.testing.assert_close(told[1, 0, 0], table[tokenizer.encode("q")[0]])
     assert torch.equal(told[2], seen[2])
     unknown = torch.from_numpy(np.full((3, 4, 4), 255, np.uint8))
-    assert not trainer.tell(seen, unknown, 1)[0].any()
+    assert not trainer.tell(seen, unknown, nowhere, 1)[0].any()
 
 
 def test_alignment_falls_as_tokens_near_the_words(trainer: Trainer) -> None:
     marks = one_block("q")
-    word = trainer.tell(torch.zeros(1, 1, 1, 256), marks, 1).view(1, 256).detach()
-    far, near, nearer = (trainer.align(word * step, marks.view(-1, 4)) for step in (-1.0, 1.0, 9.0))
+    held, places = torch.zeros(4, dtype=torch.bool), torch.zeros(4, 2)
+    word = trainer.tell(torch.zeros(1, 1, 1, 256), marks, places[None], 1).view(1, 256).detach()
+    steps = [word * size for size in (-1.0, 1.0, 9.0)]
+    far, near, nearer = (trainer.align(x, marks.view(-1, 4), held, places) for x in steps)
     assert nearer < near < far
+
+
+def two_shapes() -> torch.Tensor:
+    """Marks of one picture of one row of two blocks, a shape at either end: (1, 8, 4)."""
+    marks = Marks((56, 28), (1, 2))
+    marks.shape("circle", "red", 7, 7)
+    marks.shape("star", "blue", 49, 21)
+    return torch.from_numpy(marks.array.reshape(2, 2, 2, 4).transpose(1, 0, 2, 3).reshape(1, 8, 4))
+
+
+def test_places_are_told_from_the_middle_of_all_shapes() -> None:
+    held, places = shape_places(two_shapes(), (1, 2))
+    assert held[0].nonzero().flatten().tolist() == [0, 7]
+    torch.testing.assert_close(places[0, 0], torch.tensor([-0.375, -0.25]))
+    torch.testing.assert_close(places[0, 7], torch.tensor([0.375, 0.25]))
+    assert not places[0, 1:7].any()
+    letters, nothing = shape_places(one_block("q"), (1, 1))
+    assert not letters.any() and not nothing.any()
+
+
+def test_places_are_told_and_learnt_along_the_axes(trainer: Trainer) -> None:
+    marks = two_shapes()
+    held, places = shape_places(marks, (1, 2))
+    words = trainer.tell(torch.zeros(1, 1, 2, 256), marks, places * 0, 1)
+    told = trainer.tell(torch.zeros(1, 1, 2, 256), marks, places, 1)
+    found = (told - words)[0, 0] @ trainer.axes.T
+    torch.testing.assert_close(found, torch.tensor([[-0.375, -0.25], [0.375, 0.25]]))
+    right, wrong = (
+        trainer.align((told - words)[0, 0] * sign, marks[0], held[0], places[0])
+        for sign in (1.0, -1.0)
+    )
+    assert right < wrong
 
 
 def test_rates_and_shares_over_a_run() -> None:
