@@ -170,7 +170,8 @@ class Trainer(nn.Module):
         slots = torch.arange(4, device=marks.device).expand_as(found)
         names = self.marked[slots, found.masked_fill(~valid, 0)]
         words = self.model.model.language_model.embed_tokens(names) * valid[..., None]
-        away = places.view(len(marks), -1, 4, 2)[:number].sum(2) @ self.axes
+        here = valid[..., 2].sum(2, keepdim=True).clamp(min=1)
+        away = (places.view(len(marks), -1, 4, 2)[:number].sum(2) / here) @ self.axes
         told = (words.sum((2, 3)) + away).view(number, *tokens.shape[1:])
         return torch.cat([told.to(tokens.dtype), tokens[number:]])
 
