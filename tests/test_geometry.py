@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given, settings
@@ -33,7 +34,7 @@ areas = st.integers(784, 2_000_000)
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row['w']}x{row['h']}")
 def test_published_presets(row: dict) -> None:
     for name, budget in PIXEL_PRESETS.items():
-        plan = VALLEY2_5.policy.plan((row["w"], row["h"]), budget)
+        plan = VALLEY2_5.policy({}).plan((row["w"], row["h"]), budget)
         (view,) = plan.views
         assert list(view.resizes[0]) == row["after_fetch"]
         assert [1, view.grid[1], view.grid[0]] == row[name]["grid_thw"]
@@ -119,7 +120,7 @@ def test_tokens_grid_and_rows_agree(
 
 def test_a_frame_has_its_own_limit() -> None:
     budget = Budget(min_pixels=3136, max_pixels=1_003_520, frame_max_pixels=200_704)
-    policy = VALLEY2_5.policy
+    policy = VALLEY2_5.policy({})
     assert policy.plan((1024, 1024), budget).num_tokens == 1225
     assert policy.plan((1024, 1024), budget, frame=True).num_tokens == 256
     tight = Budget(min_pixels=400_000, max_pixels=500_000, frame_max_pixels=200_704)
@@ -129,13 +130,13 @@ def test_a_frame_has_its_own_limit() -> None:
 @pytest.mark.parametrize("budget", [Budget(), Budget(min_pixels=3136), Budget(max_pixels=9999)])
 def test_a_policy_needs_both_limits(budget: Budget) -> None:
     with pytest.raises(ValueError, match="min_pixels and max_pixels"):
-        VALLEY2_5.policy.plan((100, 100), budget)
+        VALLEY2_5.policy({}).plan((100, 100), budget)
 
 
 @given(sides, sides, areas, st.data())
 def test_boxes_come_back_within_a_pixel(w: int, h: int, area: int, data: st.DataObject) -> None:
     assume(max(w, h) / min(w, h) <= MAX_ASPECT_RATIO)
-    plan = VALLEY2_5.policy.plan((w, h), Budget(min_pixels=784, max_pixels=area))
+    plan = VALLEY2_5.policy({}).plan((w, h), Budget(min_pixels=784, max_pixels=area))
     x0, x1 = sorted(data.draw(st.tuples(st.integers(0, w), st.integers(0, w))))
     y0, y1 = sorted(data.draw(st.tuples(st.integers(0, h), st.integers(0, h))))
     box = Box(x0, y0, x1, y1, "cat")
@@ -232,6 +233,7 @@ def test_a_clip_without_frames(fps: float | None) -> None:
 def test_a_checkpoint_may_say_that_one_resize_is_enough() -> None:
     """Two resizes would take a small picture down before enlarging it."""
     budget = Budget(min_pixels=84 * 84, max_pixels=100_000)
-    twice, once = Planner(VALLEY2_5), Planner(VALLEY2_5, single_resize=True)
+    twice = Planner(VALLEY2_5, VALLEY2_5.policy({}))
+    once = replace(twice, single_resize=True)
     assert twice.plan((64, 64), budget).views[0].resizes == ((56, 56), (84, 84))
     assert once.plan((64, 64), budget).views[0].resizes == ((84, 84),)

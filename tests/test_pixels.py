@@ -50,7 +50,9 @@ def test_equal_to_transformers(seed: int, width: int, height: int, low: int, ext
 def test_two_resizes_are_not_one() -> None:
     """The published example: what skipping the first resize would change."""
     picture = noise(3, 100, 70)
-    (view,) = VALLEY2_5.policy.plan(picture.size, Budget(min_pixels=3136, max_pixels=3136)).views
+    (view,) = (
+        VALLEY2_5.policy({}).plan(picture.size, Budget(min_pixels=3136, max_pixels=3136)).views
+    )
     assert view.resizes == ((112, 56), (56, 28))
     twice = pack_patches(picture, view)
     once = pack_patches(picture, View("vision", ((56, 28),), (4, 2), 2, 2))

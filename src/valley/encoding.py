@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from transformers.utils import cached_file
 from valley.families import FAMILIES, family_of
 from valley.families import valley2_5_published as published
 from valley.geometry import Plan
-from valley.model.files import read_json
+from valley.model.files import native_config, read_json
 from valley.pixels import cut_tiles, pack_patches
 from valley.planning import Planner, pictures_of
 from valley.prompt import IGNORE_INDEX, Writer, flatten
@@ -45,8 +45,8 @@ class Encoder(ProcessorMixin):
     """The core of the processor: `encode` a request, `collate` a batch, `decode_reply`.
 
     Options of `from_pretrained`: `min_pixels`, `max_pixels`, `frame_max_pixels` set the limits of
-    every call; `single_resize` leaves out the first of two resizes; `use_special_start_end_token`
-    (published form only) brackets pictures.
+    every call; `single_resize` leaves out the first of two resizes; `anyres` False cuts no picture
+    into tiles; `use_special_start_end_token` (published form only) brackets pictures.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Encoder(ProcessorMixin):
         max_pixels: int | None = None,
         frame_max_pixels: int | None = None,
         single_resize: bool = False,
+        anyres: bool | None = None,
         only_navit: bool | None = None,
         only_crop_single_image: bool = True,
         use_special_start_end_token: bool = True,
@@ -68,15 +69,18 @@ class Encoder(ProcessorMixin):
         self.min_pixels, self.max_pixels = min_pixels, max_pixels
         self.frame_max_pixels = frame_max_pixels
         self.single_resize = single_resize
-        self.only_navit = only_navit
+        self.anyres, self.only_navit = anyres, only_navit
         self.only_crop_single_image = only_crop_single_image
         self.use_special_start_end_token = use_special_start_end_token
         tokenizer.padding_side = "left"
-        self.planner = Planner(
-            next(item for item in FAMILIES if item.name == family),
-            Budget(min_pixels=min_pixels, max_pixels=max_pixels, frame_max_pixels=frame_max_pixels),
-            single_resize,
+        line = next(item for item in FAMILIES if item.name == family)
+        limits = Budget(
+            min_pixels=min_pixels,
+            max_pixels=max_pixels,
+            frame_max_pixels=frame_max_pixels,
+            max_tiles=1 if anyres is False else None,
         )
+        self.planner = Planner(line, line.policy({}), limits, single_resize)
         if only_navit is not None and only_navit == self.planner.family.cuts_tiles:
             raise ValueError(
                 f"only_navit={only_navit} does not fit {self.planner.family.title}: leave it out"
@@ -102,11 +106,22 @@ class Encoder(ProcessorMixin):
             return read_json(Path(path)) if path else {}
 
         if config := shipped("config.json"):
-            kwargs["family"] = family_of(config).name
+            family = family_of(config)
+            kwargs["family"] = family.name
+            policy = family.policy(native_config(config, pretrained_model_name_or_path))
         options = shipped("preprocessor_config.json") | shipped("processor_config.json")
         for name in SHIPPED_OPTIONS & options.keys():
             kwargs.setdefault(name, options[name])
-        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        if config:
+            processor = loaded[0] if isinstance(loaded, tuple) else loaded
+            processor.planner = replace(processor.planner, policy=policy)
+        return loaded
+
+    @property
+    def sees(self) -> Plan:
+        """The plan of a small picture: which towers there are, and whether they cut tiles."""
+        return self.planner.plan((28, 28), self.planner.budget())
 
     def encode(self, request: Request, *, generate: bool = True) -> Encoded:
         """Ids with one placeholder a visual token, labels, plans and patches of a request.
@@ -187,15 +202,16 @@ class Encoder(ProcessorMixin):
     def pack(
         self, pictures: Sequence[PILImage.Image], plans: Sequence[Plan]
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """Patches of every picture and, where the line cuts some, its tiles."""
+        """Patches of every picture, where a tower takes some, and its tiles, likewise."""
         patches, tiles = [], []
         for picture, plan in zip(pictures, plans, strict=True):
-            rows = pack_patches(picture, plan.native)
-            if len(rows) != (cells := plan.native.grid[0] * plan.native.grid[1]):
-                raise ValueError(
-                    f"a picture of {plan.original} gave {len(rows)} patches, not {cells}"
-                )
-            patches.append(rows)
+            if view := plan.native:
+                rows = pack_patches(picture, view)
+                if len(rows) != (cells := view.grid[0] * view.grid[1]):
+                    raise ValueError(
+                        f"a picture of {plan.original} gave {len(rows)} patches, not {cells}"
+                    )
+                patches.append(rows)
             if plan.tiles:
                 tiles.append(cut_tiles(picture, plan.tiles))
         return patches, tiles
@@ -256,8 +272,9 @@ class Encoder(ProcessorMixin):
 
 
 def grids(plans: Sequence[Plan]) -> Tensor:
-    """`[N, 3]`: one frame, rows, columns of patches for each picture."""
-    return torch.tensor([[1, plan.native.grid[1], plan.native.grid[0]] for plan in plans])
+    """`[N, 3]`: one frame, rows, columns of patches for each picture that has some."""
+    views = [plan.native for plan in plans if plan.native]
+    return torch.tensor([[1, view.grid[1], view.grid[0]] for view in views])
 
 
 def pixel_tensors(
@@ -293,6 +310,7 @@ _OPTIONS = frozenset(
     {
         *("chat_template", "min_pixels", "max_pixels", "frame_max_pixels", "single_resize"),
         *("only_navit", "only_crop_single_image", "use_special_start_end_token", "family"),
+        "anyres",
         *("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder"),
         *("trust_remote_code", "code_revision", "use_fast", "backend", "dtype", "torch_dtype"),
         *("_from_auto", "_commit_hash", "return_unused_kwargs"),

@@ -71,9 +71,9 @@ class Plan:
     views: tuple[View | Tiles, ...]
 
     @property
-    def native(self) -> View:
-        """The view at native resolution."""
-        return next(view for view in self.views if isinstance(view, View))
+    def native(self) -> View | None:
+        """The view at native resolution, where a tower gets one."""
+        return next((view for view in self.views if isinstance(view, View)), None)
 
     @property
     def tiles(self) -> Tiles | None:

@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 from PIL.Image import Image as Picture
 
 from valley.families import Family, family_of
-from valley.geometry import Plan, pick_frames
+from valley.geometry import Plan, Policy, pick_frames
 from valley.media.images import open_image
 from valley.media.kind import media_kind
 from valley.media.limits import Limits
 from valley.media.sources import localize
 from valley.media.video import Clip, open_video
-from valley.model.files import read_json
+from valley.model.files import native_config, read_json
 from valley.types import (
     Audio,
     Budget,
@@ -41,10 +41,12 @@ History: TypeAlias = Sequence[Message | Mapping[str, Any] | tuple[str, str]]
 
 @dataclass(frozen=True)
 class Planner:
-    """`checkpoint_budget`: limits from the checkpoint's preprocessor_config.json, which may also
-    say `single_resize`: that its model was trained without the first of two resizes."""
+    """`policy`: how the checkpoint's towers see a picture. `checkpoint_budget`: limits from its
+    preprocessor_config.json, which may also say `single_resize`: that its model was trained without
+    the first of two resizes."""
 
     family: Family
+    policy: Policy
     checkpoint_budget: Budget = Budget()
     single_resize: bool = False
 
@@ -52,12 +54,14 @@ class Planner:
     def of(cls, directory: os.PathLike[str]) -> Planner:
         """The planner of a checkpoint directory."""
         path = Path(directory)
-        family = family_of(read_json(path / "config.json"))
+        config = read_json(path / "config.json")
+        family = family_of(config)
+        policy = family.policy(native_config(config, path))
         shipped = {
             **read_json(path / "preprocessor_config.json"),
             **read_json(path / "processor_config.json"),
         }
-        return cls(family, budget_from(shipped), bool(shipped.get("single_resize")))
+        return cls(family, policy, budget_from(shipped), bool(shipped.get("single_resize")))
 
     def budget(self, asked: Budget = Budget(), style: Style = "default") -> Budget:
         """The limits in force: what was asked, over the checkpoint's, over the family's."""
@@ -77,8 +81,8 @@ class Planner:
         return budget
 
     def plan(self, size: Size, budget: Budget, *, frame: bool = False) -> Plan:
-        policy = self.family.policy
-        return (policy.single() if self.single_resize else policy).plan(size, budget, frame)
+        policy = self.policy.single() if self.single_resize else self.policy
+        return policy.plan(size, budget, frame)
 
     def plans(self, part: Part, budget: Budget) -> list[Plan]:
         """The plans of an opened picture (one) or clip (one a frame)."""

@@ -78,16 +78,18 @@ class ValleyProcessor(Encoder):
         """What the published processor returns, for ids with one -200 for each picture."""
         plans = self.published_plans(pictures, budget)
         patches, tiles = self.pack(pictures, plans)
-        return BatchFeature(
-            {
-                "input_ids": torch.tensor([ids]),
-                "labels": torch.tensor([labels]),
-                "images": [[torch.from_numpy(stack) for stack in tiles] or None],
-                "pixel_values": torch.from_numpy(np.concatenate(patches)),
-                "image_grid_thw": grids(plans),
-                "image_sizes": [[plan.original for plan in plans]],
-            }
-        )
+        stacks = [torch.from_numpy(stack) for stack in tiles]
+        cut = bool(self.sees.tiles and self.sees.tiles.shape)
+        data = {
+            "input_ids": torch.tensor([ids]),
+            "labels": torch.tensor([labels]),
+            "images": [(stacks if cut else torch.cat(stacks)) if stacks else None],
+            "image_sizes": [[plan.original for plan in plans]],
+        }
+        if patches:
+            data["pixel_values"] = torch.from_numpy(np.concatenate(patches))
+            data["image_grid_thw"] = grids(plans)
+        return BatchFeature(data)
 
     def _call_transformers(
         self,
@@ -194,15 +196,24 @@ class ValleyProcessor(Encoder):
         plans = self._plans([(width, height) for height, width in image_sizes or ()], {})
         return MultiModalData(
             num_image_tokens=[plan.num_tokens for plan in plans],
-            num_image_patches=[plan.native.grid[0] * plan.native.grid[1] for plan in plans],
+            num_image_patches=[_rows(plan) for plan in plans],
         )
 
     @property
     def model_input_names(self) -> list[str]:
-        names = ["input_ids", "attention_mask", "pixel_values", "image_grid_thw"]
-        if self.planner.family.cuts_tiles:
+        names = ["input_ids", "attention_mask"]
+        if self.sees.native:
+            names += ["pixel_values", "image_grid_thw"]
+        if self.sees.tiles:
             names += ["tiles", "num_tiles", "image_sizes"]
         return names
+
+
+def _rows(plan: Plan) -> int:
+    """Rows of a picture in what its tower at native resolution gets, or else its tiles."""
+    if plan.native:
+        return plan.native.grid[0] * plan.native.grid[1]
+    return plan.tiles.count if plan.tiles else 0
 
 
 def _flat(images: Any) -> list[Any]:

@@ -63,7 +63,7 @@ class Valley2Chat:
         inputs = self.inputs(request).to(self.model.device)
         names = ("input_ids", "images", "image_sizes", "pixel_values", "image_grid_thw")
         output = self.model.generate(
-            **{name: inputs[name] for name in names},
+            **{name: inputs[name] for name in names if name in inputs},
             do_sample=False,
             repetition_penalty=1.0,
             max_new_tokens=self.max_new_tokens,

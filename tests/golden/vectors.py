@@ -80,8 +80,9 @@ class Valley25Vectors:
     def __init__(self, checkpoint: Path) -> None:
         self.processor = AutoProcessor.from_pretrained(checkpoint)
         self.family: Family = VALLEY2_5
-        assert isinstance(self.family.policy, NativeResolution)
-        self.policy: NativeResolution = self.family.policy
+        policy = self.family.policy({})
+        assert isinstance(policy, NativeResolution)
+        self.policy = policy
 
     @property
     def sections(self) -> dict[str, Callable[[str, Any], Iterator[Result]]]:

@@ -120,13 +120,3 @@ def test_the_chat_object_keeps_eight_pictures(tiny_valley2: Path) -> None:
     assert inputs["input_ids"][0].tolist().count(-200) == 8
     assert history == [{"role": "user", "content": "How many?"}]
     assert isinstance(chat({"chat_history": history}), str)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("mm_projector_type", "mlp2x_gelu"), ("eagle_vision_tower", None), ("anyres", False)],
-)
-def test_what_no_release_uses_is_refused_by_name(key: str, value: Any) -> None:
-    spec = folders.read(folders.VALLEY / "valley2_tiny_a.json")
-    with pytest.raises(ValueError, match=key):
-        to_native({**spec["config"], key: value}, {})

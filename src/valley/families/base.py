@@ -45,7 +45,8 @@ class Layout:
 class Family:
     """One line of models.
 
-    `model_type` and `architecture` name its native layout and are used by nobody else. `budget`
+    `model_type` and `architecture` name its native layout and are used by nobody else. `policy`:
+    how the checkpoint of a native config cuts pictures; of {}, the released ones. `budget`
     and `published_budget` belong to the two styles. `parts` maps what users call a part to the
     native tensor prefixes it is made of. `system_prompts` are presets, asked for as `@name`.
     """
@@ -55,7 +56,7 @@ class Family:
     model_type: str
     architecture: str
     layout: Layout
-    policy: Policy
+    policy: Callable[[Config], Policy]
     chat: ChatFormat
     budget: Budget
     published_budget: Budget

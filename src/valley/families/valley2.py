@@ -1,8 +1,11 @@
 """Valley2 and Valley2-DPO: SigLIP tiles through a visual vocabulary beside Qwen2-VL's own tower.
 
 Source: the published remote code and config.json of Valley-Eagle-7B and Valley2-DPO. Sizes of the
-towers stand nowhere in it: they are read from the checkpoint's tensors.
+towers stand nowhere in it: they are read from the checkpoint's tensors. The same code takes
+variants: no second tower, a pixel-shuffle connector, untiled pictures.
 """
+
+import math
 
 from valley.families.base import Config, Family, Layout, Origin, Shapes
 from valley.families.flat import (
@@ -14,12 +17,13 @@ from valley.families.flat import (
     stated_dtype,
     text_part,
 )
-from valley.geometry import NativeResolution
 from valley.prompt import ChatFormat
-from valley.tiling import AnyResolution, SideBySide
+from valley.tiling import SideBySide, mixture
 from valley.types import Budget
 
 TOKEN_AREA = 28 * 28  # pixels of the original that one token of the second tower covers
+#: Limits of the resize that comes before the request's own.
+_FETCH_PIXELS = (4 * TOKEN_AREA, 16384 * TOKEN_AREA)
 
 _SIGLIP = "model.vision_tower.vision_tower.vision_model."
 _NATIVE = "model.qwen2vl_vision_tower."
@@ -45,35 +49,71 @@ def to_native(published: Config, shapes: Shapes) -> Config:
         "text_config": text,
         "tie_word_embeddings": tied,
         "published": {key: value for key, value in published.items() if key != "auto_map"},
-        "vision_config": _siglip(published, below(_SIGLIP, shapes) or _SIGLIP_SO400M),
-        "native_config": native_tower(
-            below(_NATIVE, shapes) or _QWEN2_VL, published["hidden_size"]
-        ),
-        "visual_vocab_size": published["mlp_hidden_dim"],
-        "max_visual_tokens": published["max_vision_token"],
+        **_vision(published, shapes),
     }
     return native | stated_dtype(published)
 
 
 def _check(published: Config) -> None:
-    """Refuse, by name, what no released checkpoint uses."""
-    wanted = {
-        "mm_projector_type": "ovis_conv_adapter",
-        "tokenize_function": "softmax",
-        "grid_pinpoints": "(1x1),...,(3x3)",
-        "num_patches_per_side": 14,
-        "anyres": True,
+    """Refuse, by name, what no known checkpoint uses."""
+    for key in ("mm_use_im_start_end", "only_navit", "navit_merger_hidden_dim"):
+        if published.get(key):
+            raise ValueError(f"config.json sets {key}: no Valley2 checkpoint uses it")
+    if published.get("token_compressor_config"):
+        raise ValueError("config.json sets token_compressor_config: no Valley2 checkpoint uses one")
+    if published.get("anyres"):
+        _only(published, "grid_pinpoints", "(1x1),...,(3x3)")
+
+
+def _only(published: Config, key: str, *known: object) -> None:
+    if published.get(key) not in known:
+        raise ValueError(
+            f"config.json sets {key} to {published.get(key)!r}: "
+            f"Valley2 checkpoints are loaded with {' or '.join(map(repr, known))} only"
+        )
+
+
+def _vision(published: Config, shapes: Shapes) -> Config:
+    """The towers in the order of their tokens, their configs, and how they are put together."""
+    siglip = _siglip(published, below(_SIGLIP, shapes) or _SIGLIP_SO400M)
+    patches = siglip["image_size"] // siglip["patch_size"]
+    connector, map_side = _connector(published, below(_CONNECTOR, shapes), patches)
+    two_towers = bool(published.get("eagle_vision_tower"))
+    if two_towers:  # where the published code joins tiles, it is by this number
+        _only(published, "num_patches_per_side", map_side)
+    tiles = {
+        "side": siglip["image_size"],
+        "most": 3 if published.get("anyres") else 0,
+        "map_side": map_side,
+        "max_tokens": published.get("max_vision_token") if published.get("anyres") else None,
+        "joined": two_towers,
     }
-    for key, value in wanted.items():
-        if published.get(key) != value:
-            raise ValueError(
-                f"config.json sets {key} to {published.get(key)!r}: "
-                f"Valley2 checkpoints are loaded with {value!r} only"
-            )
-    if not published.get("eagle_vision_tower"):
-        raise ValueError("config.json names no eagle_vision_tower: Valley2 needs both towers")
-    if published.get("mm_use_im_start_end"):
-        raise ValueError("mm_use_im_start_end is set in config.json: no Valley2 code path uses it")
+    towers = [{"name": "vision", "kind": "tiles", "view": tiles, "connector": connector}]
+    vision: Config = {"fusion": "sequence", "towers": towers, "vision_config": siglip}
+    if two_towers:
+        tower = native_tower(below(_NATIVE, shapes) or _QWEN2_VL, published["hidden_size"])
+        view = {"patch_size": tower["patch_size"], "fetch_pixels": list(_FETCH_PIXELS)}
+        towers.append({"name": "native", "kind": "native", "view": view})
+        vision["native_config"] = tower
+    return vision
+
+
+def _connector(published: Config, tensors: Shapes, patches: int) -> tuple[Config, int]:
+    """A connector's record and the tokens on each side of its map of `patches` x `patches`."""
+    _only(published, "mm_projector_type", "ovis_conv_adapter", "mlp_pixel_shuffle")
+    if published["mm_projector_type"] == "ovis_conv_adapter":
+        _only(published, "tokenize_function", "softmax")
+        size = published["mlp_hidden_dim"]
+        return {"kind": "visual_vocabulary", "vocab_size": size}, math.ceil(patches / 2)
+    block = published["pixelshuffle_downsample_ratio"]
+    if patches % block:
+        raise ValueError(
+            f"config.json sets pixelshuffle_downsample_ratio to {block}: "
+            f"{patches} patches on a side cannot be divided by it"
+        )
+    width = published.get("mlp_hidden_dim") or published["hidden_size"]
+    width = tensors.get("mlp.0.weight", (width,))[0]
+    return {"kind": "pixel_shuffle", "block": block, "hidden_size": width}, patches // block
 
 
 def _siglip(published: Config, tower: Shapes) -> Config:
@@ -94,8 +134,15 @@ def _siglip(published: Config, tower: Shapes) -> Config:
 def to_published(native: Config) -> Config:
     """The flat config.json again: what was published, brought up to date with the native values."""
     published = flat(native, _PUBLISHED_DEFAULTS)
-    published["mlp_hidden_dim"] = native["visual_vocab_size"]
-    published["max_vision_token"] = native["max_visual_tokens"]
+    names = [tower["name"] for tower in native["towers"]]
+    if names not in (["vision"], ["vision", "native"]):
+        raise ValueError(f"the published layout has no place for the towers {', '.join(names)}")
+    tiles = native["towers"][0]
+    width = tiles["connector"].get("vocab_size") or tiles["connector"]["hidden_size"]
+    if published.get("mlp_hidden_dim") or width != published["hidden_size"]:
+        published["mlp_hidden_dim"] = width
+    if tiles["view"]["max_tokens"] is not None:
+        published["max_vision_token"] = tiles["view"]["max_tokens"]
     published["vit_crop_size"] = native["vision_config"]["image_size"]
     published["mm_hidden_size"] = native["vision_config"]["hidden_size"]
     return published
@@ -116,7 +163,22 @@ _PUBLISHED_DEFAULTS: Config = {
     "only_crop_single_image": True,
     "tokenize_function": "softmax",
     "use_special_start_end_token": True,
+    "hidden_size": 3584,
+    "max_vision_token": 100_000,
+    "mlp_hidden_dim": 32000,
+    "vit_crop_size": 384,
 }
+
+
+#: Towers of Valley-Eagle-7B.
+RELEASED = _vision(_PUBLISHED_DEFAULTS, {})
+
+
+def policy(native: Config) -> SideBySide:
+    """How a checkpoint cuts pictures; without a config, as Valley-Eagle-7B does."""
+    vision = native if "towers" in native else RELEASED
+    return mixture(vision["towers"], vision["fusion"])
+
 
 VALLEY2 = Family(
     name="valley2",
@@ -129,17 +191,14 @@ VALLEY2 = Family(
             ("model.embed_tokens.", "model.language_model.embed_tokens."),
             ("model.layers.", "model.language_model.layers."),
             ("model.norm.", "model.language_model.norm."),
-            (_SIGLIP, "model.vision_tower."),
-            (_NATIVE, "model.native_tower."),
-            (_CONNECTOR, "model.vision_connector."),
+            (_SIGLIP, "model.branches.vision.tower."),
+            (_NATIVE, "model.branches.native.tower."),
+            (_CONNECTOR, "model.branches.vision.connector."),
         ),
         to_native=to_native,
         to_published=to_published,
     ),
-    policy=SideBySide(
-        AnyResolution("vision"),
-        NativeResolution("native", fetch_pixels=(4 * TOKEN_AREA, 16384 * TOKEN_AREA)),
-    ),
+    policy=policy,
     chat=ChatFormat(image_token="<|image_pad|>", image_open="<im_start>", image_close="<im_end>"),
     budget=Budget(
         min_pixels=4 * TOKEN_AREA,
@@ -157,8 +216,8 @@ VALLEY2 = Family(
     parts={
         "embeddings": ("model.language_model.embed_tokens.", "lm_head."),
         "decoder": ("model.language_model.",),
-        "towers": ("model.vision_tower.", "model.native_tower."),
-        "connector": ("model.vision_connector.",),
+        "connector": ("model.branches.vision.connector.",),
+        "towers": ("model.branches.",),
     },
     origins=(
         Origin("decoder", "Qwen2.5-7B-Instruct", "Apache-2.0"),

@@ -90,6 +90,12 @@ _PUBLISHED_DEFAULTS: Config = {
     "use_special_start_end_token": True,
 }
 
+
+def policy(native: Config) -> NativeResolution:
+    """How pictures are cut; the patch size is that of every known checkpoint."""
+    return NativeResolution("vision", fetch_pixels=(4 * TOKEN_AREA, 16384 * TOKEN_AREA))
+
+
 VALLEY2_5 = Family(
     name="valley2_5",
     title="Valley2.5",
@@ -108,7 +114,7 @@ VALLEY2_5 = Family(
         to_published=to_published,
         stray=("model.vision_tower.vision_tower.", "model.mm_projector."),
     ),
-    policy=NativeResolution("vision", fetch_pixels=(4 * TOKEN_AREA, 16384 * TOKEN_AREA)),
+    policy=policy,
     chat=ChatFormat(image_token="<|image_pad|>", image_open="<im_start>", image_close="<im_end>"),
     budget=Budget(
         min_pixels=4 * TOKEN_AREA,

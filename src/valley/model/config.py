@@ -9,9 +9,9 @@ from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionCon
 from transformers.models.siglip.configuration_siglip import SiglipVisionConfig
 
 from valley.families import Family, family_of
-from valley.families.valley2 import VALLEY2
+from valley.families.valley2 import RELEASED, VALLEY2
 from valley.families.valley2_5 import VALLEY2_5
-from valley.model.files import tensor_shapes, token_id
+from valley.model.files import native_config, token_id
 
 
 class VisionLanguageConfig(PreTrainedConfig):
@@ -31,8 +31,9 @@ class VisionLanguageConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         for name, kind in self.sub_configs.items():
-            value = getattr(self, name)
+            value = kwargs.pop(name, None) or getattr(self, name, None)
             if isinstance(value, PreTrainedConfig):
+                setattr(self, name, value)
                 continue
             value = dict(value or {})
             if kind is AutoConfig:
@@ -68,25 +69,33 @@ class Valley2_5Config(VisionLanguageConfig):
     connector_hidden_size: int = 65536
 
 
-class Valley2Config(VisionLanguageConfig):
-    """Valley2 in the native layout: `vision_config` of the tower that sees tiles, `native_config`
-    of the one that sees whole pictures.
+#: The config of a tower of each kind.
+TOWER_CONFIGS: dict[str, Any] = {"tiles": SiglipVisionConfig, "native": Qwen2VLVisionConfig}
 
-    `max_visual_tokens`: of a picture's tiles, above which their map is pooled.
+
+class Valley2Config(VisionLanguageConfig):
+    """Valley2 in the native layout, or another mixture of encoders.
+
+    `towers`: one record a tower, in the order of their tokens: its `name`, its `kind` (`tiles` or
+    `native`), as `view` how it looks at a picture (see `valley.tiling`), and its `connector` where
+    it has none of its own. Its sizes are the sub-config `NAME_config`. `fusion`: how the towers'
+    tokens become those of a picture.
     """
 
     model_type = "valley2"
     family = VALLEY2
-    sub_configs: ClassVar[dict[str, Any]] = {
-        "text_config": AutoConfig,
-        "vision_config": SiglipVisionConfig,
-        "native_config": Qwen2VLVisionConfig,
-    }
 
-    vision_config: Any = None
-    native_config: Any = None
-    visual_vocab_size: int = 32000
-    max_visual_tokens: int = 100_000
+    towers: Any = None
+    fusion: str = "sequence"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.towers = self.towers or RELEASED["towers"]
+        super().__post_init__(**kwargs)
+
+    @property
+    def sub_configs(self) -> dict[str, Any]:
+        towers = {f"{tower['name']}_config": TOWER_CONFIGS[tower["kind"]] for tower in self.towers}
+        return {"text_config": AutoConfig, **towers}
 
 
 CONFIGS: dict[str, type[VisionLanguageConfig]] = {
@@ -105,14 +114,11 @@ class PublishedValleyConfig(PreTrainedConfig):
 
 
 def _native(config: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A native config dict, whatever the layout of `config`; Python files it names are dropped."""
-    family = family_of(config)
-    config = {key: value for key, value in config.items() if key != "auto_map"}
-    if config.get("model_type") == family.model_type:
-        return config
+    """A native config dict, whatever the layout of `config`, with the id of a picture."""
     location = kwargs.get("name_or_path") or config.get("_name_or_path") or ""
-    native = family.layout.to_native(config, tensor_shapes(location))
-    native["image_token_id"] = token_id(location, family.chat.image_token)
+    native = native_config(config, location)
+    if "image_token_id" not in native:
+        native["image_token_id"] = token_id(location, family_of(native).chat.image_token)
     return native
 
 

@@ -48,3 +48,34 @@ class VisualVocabulary(nn.Module):
         maps = features.transpose(1, 2).unflatten(2, (side, side))
         reduced = self.conv(maps).flatten(2).transpose(1, 2)
         return self.mlp(reduced).softmax(-1) @ self.embedding.weight
+
+
+class PixelShuffleMLP(nn.Module):
+    """Each block of `block` x `block` neighbours as one vector, Linear, GELU, Linear.
+
+    The connector "mlp_pixel_shuffle" of the published Valley2 code. Shapes:
+    `[N, S*S, E] -> [N, (S / block)^2, D]` with `N` tiles of `S` x `S` patches, `E` tower width,
+    `D` decoder width.
+    """
+
+    def __init__(self, embed_dim: int, block: int, hidden_size: int, out_size: int) -> None:
+        super().__init__()
+        self.block = block
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dim * block**2, hidden_size),
+            nn.GELU(),
+            nn.Linear(hidden_size, out_size),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        number, patches, width = features.shape
+        side = math.isqrt(patches) // self.block
+        blocks = features.view(number, side, self.block, side, self.block, width)
+        return self.mlp(blocks.transpose(2, 3).reshape(number, side**2, -1))
+
+
+#: Connectors of towers that see tiles.
+CONNECTORS: dict[str, type[VisualVocabulary | PixelShuffleMLP]] = {
+    "visual_vocabulary": VisualVocabulary,
+    "pixel_shuffle": PixelShuffleMLP,
+}

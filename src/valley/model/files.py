@@ -13,6 +13,9 @@ from typing import Any
 
 import huggingface_hub as hub  # loads its parts on first use
 
+from valley.families import family_of, is_published
+from valley.families.base import Config
+
 # Nothing is reported to anybody; downloads stay possible.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -73,6 +76,17 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path} must hold a JSON object")
     return value
+
+
+def native_config(config: Config, location: str | os.PathLike[str]) -> Config:
+    """A config.json of either layout in the native one; Python files it names are dropped.
+
+    `location`: where the tensors are whose shapes a published config leaves out.
+    """
+    family = family_of(config)
+    if not is_published(config, family):
+        return {key: value for key, value in config.items() if key != "auto_map"}
+    return family.layout.to_native(config, tensor_shapes(location))
 
 
 def weight_files(directory: Path) -> list[Path]:

@@ -5,14 +5,12 @@ each placeholder id. Shape letters: `B` batch, `T` tokens, `D` decoder width, `V
 `N` images, `P` patches of all images.
 """
 
-import math
 import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import (
@@ -20,16 +18,15 @@ from transformers.modeling_outputs import (
     BaseModelOutputWithPooling,
     CausalLMOutputWithPast,
 )
-from transformers.models.siglip.modeling_siglip import SiglipVisionModel
 
+from valley.model.branches import BRANCHES, FUSIONS
 from valley.model.config import Valley2_5Config, Valley2Config, VisionLanguageConfig
-from valley.model.connectors import MergedMLP, VisualVocabulary
+from valley.model.connectors import MergedMLP
 from valley.model.published import takes_sentinels
-from valley.model.towers import MergingTower, NativeResolutionTower
-from valley.tiling import AnyResolution
+from valley.model.towers import NativeResolutionTower
 
-#: Arguments that go with `pixel_values` in some line or other.
-IMAGE_INPUTS = ("image_grid_thw", "tiles", "num_tiles", "image_sizes")
+#: What some line or other takes of pictures.
+IMAGE_INPUTS = ("pixel_values", "image_grid_thw", "tiles", "num_tiles", "image_sizes")
 
 
 class VisionLanguagePreTrainedModel(PreTrainedModel):
@@ -122,17 +119,12 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
         position_ids: Tensor | None = None,
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
-        pixel_values: Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         features = (mm_encoder_outputs or {}).get("image")
-        given = {name: kwargs.pop(name, None) for name in IMAGE_INPUTS}
-        if pixel_values is not None:
-            pictures = {name: given[name] for name in self.image_inputs if given[name] is not None}
-            if missing := [name for name in self.image_inputs if name not in pictures]:
-                raise ValueError(f"pixel_values were given without {', '.join(missing)}")
-            features = self.get_image_features(pixel_values, **pictures)
+        if pictures := self.take_pictures(kwargs):
+            features = self.get_image_features(**pictures)
         if inputs_embeds is None and input_ids is not None:
             pooled: Any = features.pooler_output if features else None
             inputs_embeds = self.embed(input_ids, pooled)
@@ -144,13 +136,25 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
             **kwargs,
         )
 
+    def take_pictures(self, arguments: dict[str, Any]) -> dict[str, Tensor]:
+        """The arguments of `get_image_features`, taken out of `arguments`; {} without pictures.
+
+        Raises ValueError where some of them are missing.
+        """
+        given = {name: arguments.pop(name, None) for name in IMAGE_INPUTS}
+        pictures = {name: given[name] for name in self.image_inputs if given[name] is not None}
+        missing = [name for name in self.image_inputs if name not in pictures]
+        if pictures and missing:
+            raise ValueError(f"{', '.join(pictures)} were given without {', '.join(missing)}")
+        return pictures
+
     @staticmethod
     def published_pictures(images: Any, image_sizes: Any) -> dict[str, Tensor]:
         """What the published arguments `images` and `image_sizes` add to `image_inputs`."""
         return {}
 
-    #: Arguments of `get_image_features` besides `pixel_values`.
-    image_inputs: ClassVar[tuple[str, ...]] = ()
+    #: Arguments of `get_image_features`.
+    image_inputs: Any = ("pixel_values",)
 
 
 class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, GenerationMixin):
@@ -224,6 +228,14 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
             attentions=outputs.attentions,
         )
 
+    @torch.no_grad()
+    def generate(self, inputs: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As transformers' own; pictures are encoded once, whatever a line calls their inputs."""
+        if pictures := self.model.take_pictures(kwargs):
+            features = self.model.get_image_features(**pictures)
+            kwargs["mm_encoder_outputs"] = {"image": features}
+        return super().generate(inputs, *args, **kwargs)
+
     def prepare_inputs_for_generation(
         self,
         input_ids: Any,
@@ -248,7 +260,7 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
 
 class Valley2_5Model(VisionLanguageModel):
     config: Valley2_5Config
-    image_inputs = ("image_grid_thw",)
+    image_inputs = ("pixel_values", "image_grid_thw")
 
     def build_vision(self, config: Valley2_5Config) -> None:
         vision = config.vision_config
@@ -279,67 +291,34 @@ class Valley2_5ForConditionalGeneration(VisionLanguageForConditionalGeneration):
 
 
 class Valley2Model(VisionLanguageModel):
-    """Two towers: tiles through the visual vocabulary, whole pictures through their own merger."""
+    """A mixture of encoders as the config lists them: see `valley.model.branches`."""
 
     config: Valley2Config
-    image_inputs = ("image_grid_thw", "tiles", "num_tiles", "image_sizes")
 
     def build_vision(self, config: Valley2Config) -> None:
-        vision = config.vision_config
-        self.vision_tower = SiglipVisionModel._from_config(vision)
-        self.vision_connector = VisualVocabulary(
-            vision.hidden_size, config.visual_vocab_size, config.text_config.hidden_size
-        )
-        self.native_tower = MergingTower._from_config(config.native_config)
-        patches = vision.image_size // vision.patch_size
-        self.tiling = AnyResolution(
-            "vision",
-            side=vision.image_size,
-            map_side=math.ceil(patches / 2),
-            max_tokens=config.max_visual_tokens,
-        )
+        width = config.text_config.hidden_size
+        self.branches = nn.ModuleDict()
+        for record in config.towers:
+            sizes = getattr(config, f"{record['name']}_config")
+            self.branches[record["name"]] = BRANCHES[record["kind"]](record, sizes, width)
+        self.fuse = FUSIONS[config.fusion]
+
+    @property
+    def image_inputs(self) -> tuple[str, ...]:
+        inputs = [name for branch in self.branches.values() for name in branch.inputs]
+        return tuple(dict.fromkeys(inputs))
 
     def get_image_features(
-        self,
-        pixel_values: Tensor,
-        image_grid_thw: Tensor,
-        tiles: Tensor,
-        num_tiles: Tensor,
-        image_sizes: Tensor,
-        **kwargs: Any,
+        self, pixel_values: Tensor | None = None, **pictures: Tensor
     ) -> BaseModelOutputWithPooling:
-        """`pooler_output`: one `[n_i, D]` per image, its tiles' tokens before its native ones.
-
-        `pixel_values` `[P, 1176]` with `image_grid_thw` `[N, 3]`: patches of whole pictures.
-        `tiles` `[N, T, 3, S, S]`: tiles of each picture, of which the first `num_tiles` `[N]` are
-        its own. `image_sizes` `[N, 2]`: width and height of the originals.
-        """
-        native = self.native_tower(pixel_values, grid_thw=image_grid_thw).pooler_output
-        merged = self.config.native_config.spatial_merge_size**2
-        natives = native.split((image_grid_thw.prod(-1) // merged).tolist())
-        counts = num_tiles.tolist()
-        own = torch.cat([rows[:count] for rows, count in zip(tiles, counts, strict=True)])
-        seen = self.vision_tower(own.to(self.vision_tower.dtype)).last_hidden_state
-        maps = self.vision_connector(seen).split(counts)
-        sizes = [(int(width), int(height)) for width, height in image_sizes.tolist()]
-        shown = [self.join_tiles(m, size) for m, size in zip(maps, sizes, strict=True)]
-        features: Any = [torch.cat(pair) for pair in zip(shown, natives, strict=True)]
+        """`pooler_output`: one `[n_i, D]` per image. The inputs are those of the branches."""
+        given = {"pixel_values": pixel_values, **pictures}
+        encoded = [
+            branch(**{name: given[name] for name in branch.inputs})
+            for branch in self.branches.values()
+        ]
+        features: Any = self.fuse(encoded)
         return BaseModelOutputWithPooling(pooler_output=features)
-
-    def join_tiles(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """`[tiles, n*n, D]` -> `[tokens, D]`: the whole picture's tile, then the canvas without
-        its padding, row by row."""
-        if len(maps) == 1:
-            return maps[0]
-        columns, rows = shape = self.tiling.best_shape(size, [len(maps) - 1])
-        window, side = self.tiling.window(size, shape), self.tiling.map_side
-        canvas = maps[1:].view(rows, columns, side, side, -1).transpose(1, 2)
-        canvas = canvas.reshape(rows * side, columns * side, -1)
-        kept = canvas[slice(*window.rows), slice(*window.columns)]
-        if kept.shape[:2] != window.pooled:
-            pooled = F.adaptive_avg_pool2d(kept.permute(2, 0, 1), window.pooled)
-            kept = pooled.permute(1, 2, 0)
-        return torch.cat([maps[0], kept.reshape(-1, maps.shape[-1])])
 
     @staticmethod
     def published_pictures(images: Any, image_sizes: Any) -> dict[str, Tensor]:

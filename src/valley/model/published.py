@@ -60,12 +60,11 @@ def _without_sentinels(
     images = kwargs.pop("images", None)
     if input_ids is None or not bool((input_ids == SENTINEL).any()):
         return input_ids, kwargs
-    sizes = kwargs.pop("image_sizes", None)
-    if kwargs.get("pixel_values") is None:
+    kwargs |= model.model.published_pictures(images, kwargs.pop("image_sizes", None))
+    pictures = model.model.take_pictures(kwargs)
+    if not pictures:
         raise ValueError("input_ids hold -200 for a picture, but no pixel_values were passed")
-    pictures = {k: kwargs.pop(k) for k in model.model.image_inputs if kwargs.get(k) is not None}
-    pictures |= model.model.published_pictures(images, sizes)
-    features = model.model.get_image_features(kwargs.pop("pixel_values"), **pictures)
+    features = model.model.get_image_features(**pictures)
     counts = [len(item) for item in features.pooler_output]
     kwargs["mm_encoder_outputs"] = {"image": features}
     side = "right" if model.training else "left"
