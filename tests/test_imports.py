@@ -18,7 +18,7 @@ ROOT = Path(valley.__file__).parent
 RANKS: tuple[frozenset[str], ...] = (
     frozenset({"types"}),
     frozenset({"geometry", "prompt"}),
-    frozenset({"tiling", "grounding"}),
+    frozenset({"tiling", "dynamic_tiling", "grounding"}),
     frozenset({"families"}),
     frozenset({"media", "pixels"}),
     frozenset({"planning", "counting", "model"}),
@@ -40,6 +40,7 @@ LIGHT = (
     "valley.types",
     "valley.geometry",
     "valley.tiling",
+    "valley.dynamic_tiling",
     "valley.prompt",
     "valley.families",
     "valley.media",

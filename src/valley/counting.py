@@ -107,7 +107,7 @@ def _counted(name: str, plans: list[Plan]) -> Counted:
         size=plan.original,
         frames=len(plans),
         grid=plan.views[0].grid,
-        tiles=plan.tiles.count if plan.tiles else 1,
+        tiles=plan.num_tiles,
         tokens=sum(item.num_tokens for item in plans),
         sees=plan.sees,
     )
