@@ -124,7 +124,7 @@ class Encoder(ProcessorMixin):
             return self._encode_published(request, budget, generate)
 
         def write(part: Image | Video) -> str:
-            return self.chat.pictures([plan.num_tokens for plan in plans[id(part)]])
+            return self.chat.write(part, [plan.num_tokens for plan in plans[id(part)]])
 
         text = self.writer.text(request.messages, write, generate, request.thinking)
         tokens = self.writer.tokens(text)

@@ -48,3 +48,39 @@ class VisualVocabulary(nn.Module):
         maps = features.transpose(1, 2).unflatten(2, (side, side))
         reduced = self.conv(maps).flatten(2).transpose(1, 2)
         return self.mlp(reduced).softmax(-1) @ self.embedding.weight
+
+
+class ShuffledMLP(nn.Module):
+    """Concatenate each block of patches, LayerNorm, Linear, GELU, Linear.
+
+    The pixel shuffle and `mlp1` of InternVL (arXiv 2404.16821). A token's channels are those of
+    its block row by row; tokens stand row by row, or column by column with `by_columns` (the
+    published `ps_version` v1). A class token in front is left out. Shapes:
+    `[N, S*S, E] -> [N, (S / block)^2, D]` with `N` tiles of `S` x `S` patches, `E` tower width,
+    `D` decoder width.
+    """
+
+    def __init__(
+        self, embed_dim: int, block: int, out_size: int, *, by_columns: bool = False
+    ) -> None:
+        super().__init__()
+        width = embed_dim * block**2
+        self.block, self.by_columns = block, by_columns
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, out_size),
+            nn.GELU(),
+            nn.Linear(out_size, out_size),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.mlp(self.shuffle(features))
+
+    def shuffle(self, features: Tensor) -> Tensor:
+        """`[N, S*S, E] -> [N, (S / block)^2, E * block^2]`."""
+        side = math.isqrt(features.shape[1])
+        count = side // self.block
+        patches = features[:, features.shape[1] - side**2 :]
+        blocks = patches.unflatten(1, (count, self.block, count, self.block))
+        order = (0, 3, 1, 2, 4, 5) if self.by_columns else (0, 1, 3, 2, 4, 5)
+        return blocks.permute(order).flatten(3).flatten(1, 2)
