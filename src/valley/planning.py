@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from PIL.Image import Image as Picture
 
 from valley.families import Family, family_of
-from valley.geometry import Plan, pick_frames
+from valley.geometry import Plan, Policy, pick_frames
 from valley.media.images import open_image
 from valley.media.kind import media_kind
 from valley.media.limits import Limits
@@ -36,28 +37,42 @@ from valley.types import (
     Video,
 )
 
+#: Budget fields by the names that published preprocessor configs give them.
+PUBLISHED_NAMES = {"max_dynamic_patch": "max_tiles"}
+
 History: TypeAlias = Sequence[Message | Mapping[str, Any] | tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Planner:
     """`checkpoint_budget`: limits from the checkpoint's preprocessor_config.json, which may also
-    say `single_resize`: that its model was trained without the first of two resizes."""
+    say `single_resize`: that its model was trained without the first of two resizes.
+    `policy_options`: what its config.json says about how pictures are cut."""
 
     family: Family
     checkpoint_budget: Budget = Budget()
     single_resize: bool = False
+    policy_options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, directory: os.PathLike[str]) -> Planner:
         """The planner of a checkpoint directory."""
         path = Path(directory)
-        family = family_of(read_json(path / "config.json"))
+        config = read_json(path / "config.json")
+        family = family_of(config)
         shipped = {
             **read_json(path / "preprocessor_config.json"),
             **read_json(path / "processor_config.json"),
         }
-        return cls(family, budget_from(shipped), bool(shipped.get("single_resize")))
+        options = family.policy_options(config)
+        return cls(family, budget_from(shipped), bool(shipped.get("single_resize")), options)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """How this checkpoint's pictures are cut."""
+        policy: Any = self.family.policy
+        policy = replace(policy, **self.policy_options)
+        return policy.single() if self.single_resize else policy
 
     def budget(self, asked: Budget = Budget(), style: Style = "default") -> Budget:
         """The limits in force: what was asked, over the checkpoint's, over the family's."""
@@ -77,8 +92,7 @@ class Planner:
         return budget
 
     def plan(self, size: Size, budget: Budget, *, frame: bool = False) -> Plan:
-        policy = self.family.policy
-        return (policy.single() if self.single_resize else policy).plan(size, budget, frame)
+        return self.policy.plan(size, budget, frame)
 
     def plans(self, part: Part, budget: Budget) -> list[Plan]:
         """The plans of an opened picture (one) or clip (one a frame)."""
@@ -190,6 +204,9 @@ def pictures_of(part: Part) -> list[Picture]:
 
 
 def budget_from(config: dict[str, Any]) -> Budget:
-    """The budget fields that a preprocessor_config.json sets."""
-    names = {field.name for field in fields(Budget)}
-    return Budget(**{key: value for key, value in config.items() if key in names and value})
+    """The budget that a preprocessor_config.json sets, by our names or those published."""
+    names = {item.name for item in fields(Budget)}
+    given = {PUBLISHED_NAMES.get(key, key): value for key, value in config.items()}
+    if config.get("use_msac"):
+        given["scales"] = 2
+    return Budget(**{key: value for key, value in given.items() if key in names and value})

@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 from transformers import BatchFeature
 from transformers.processing_utils import MultiModalData
 
+from valley.dynamic_tiling import DynamicTiling
 from valley.encoding import Encoder, black, grids, pixel_tensors
 from valley.families import valley2_5_published as published
 from valley.geometry import Plan
@@ -53,6 +54,11 @@ class ValleyProcessor(Encoder):
         max_pixels: int | None = None,
     ) -> BatchFeature:
         """The published call: -200 for each picture, sizes as `[[(w, h), …]]`, a batch of one."""
+        if self.planner.family.entry != "processor":
+            raise ValueError(
+                f"{self.planner.family.title} is published without this call: use model.chat, "
+                "or processor(text=…, images=…)"
+            )
         messages = copy.deepcopy(list(record["conversations"]))
         sources = record.get("images") or []
         sources = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
@@ -194,12 +200,20 @@ class ValleyProcessor(Encoder):
         plans = self._plans([(width, height) for height, width in image_sizes or ()], {})
         return MultiModalData(
             num_image_tokens=[plan.num_tokens for plan in plans],
-            num_image_patches=[plan.native.grid[0] * plan.native.grid[1] for plan in plans],
+            num_image_patches=[
+                plan.tile_grids.count
+                if plan.tile_grids
+                else plan.native.grid[0] * plan.native.grid[1]
+                for plan in plans
+            ],
         )
 
     @property
     def model_input_names(self) -> list[str]:
-        names = ["input_ids", "attention_mask", "pixel_values", "image_grid_thw"]
+        names = ["input_ids", "attention_mask", "pixel_values"]
+        if isinstance(self.planner.policy, DynamicTiling):
+            return [*names, "num_patches"]
+        names.append("image_grid_thw")
         if self.planner.family.cuts_tiles:
             names += ["tiles", "num_tiles", "image_sizes"]
         return names

@@ -64,16 +64,11 @@ class ChatFormat:
     def picture(self, num_tokens: int) -> str:
         return self.image_open + self.image_token * num_tokens + self.image_close
 
-    def pictures(self, counts: Sequence[int]) -> str:
-        """Pictures in a row, or the frames of a clip, with their numbers of tokens."""
-        return self.joiner.join(self.picture(count) for count in counts)
-
-    def write(self, part: Image | Video, counts: Sequence[int]) -> str:
-        """What stands for a picture or a clip, by the numbers of tokens of its pictures."""
-        if isinstance(part, Image):
-            return self.pictures(counts)
-        frames = (self.frame_label.format(i) + self.picture(n) for i, n in enumerate(counts, 1))
-        return self.joiner.join(frames)
+    def write(self, part: Image | Video, pictures: Sequence[str]) -> str:
+        """What stands for a picture or a clip, by what stands for each of its pictures."""
+        if isinstance(part, Video):
+            pictures = [self.frame_label.format(i) + p for i, p in enumerate(pictures, 1)]
+        return self.joiner.join(pictures)
 
 
 def escape(text: str, tokens: Collection[str]) -> str:
