@@ -26,7 +26,7 @@ RANKS: tuple[frozenset[str], ...] = (
     frozenset({"processing"}),
     frozenset({"auto"}),
     frozenset({"engine"}),
-    frozenset({"chat", "valley2_chat"}),
+    frozenset({"chat", "valley2_chat", "sail_vl_chat"}),
     frozenset({"serve", "evaluate", "train", "curate", "nano"}),
     frozenset({"session", "report", "verify", "doctor"}),
     frozenset({"cli", "__init__", "__main__"}),

@@ -11,6 +11,7 @@ from transformers.modeling_outputs import (
     CausalLMOutputWithPast,
 )
 
+from valley.model.chatting import PublishedChat
 from valley.model.config import (
     SailVL2Config,
     SailVLConfig,
@@ -80,7 +81,7 @@ class TiledModel(VisionLanguageModel):
         return super().forward(input_ids, mm_encoder_outputs=mm_encoder_outputs, **kwargs)
 
 
-class TiledForConditionalGeneration(VisionLanguageForConditionalGeneration):
+class TiledForConditionalGeneration(PublishedChat, VisionLanguageForConditionalGeneration):
     base_class = TiledModel
 
     @classmethod
