@@ -206,7 +206,7 @@ KEY_RULES = (
     ("vision_model.preprocessor.patchifier.proj.", _EMBEDDINGS + "patch_embed."),
     ("vision_model.preprocessor.patchifier.norm.", _EMBEDDINGS + "rms_norm."),
     ("vision_model.trunk.post_trunk_norm.", "model.vision_tower.rms_norm."),
-    (_BLOCK + "attn.qkv.", _LAYER + "attention.qkv."),
+    (_BLOCK + "attn.qkv.", _LAYER + "attn.qkv."),
     (_BLOCK + "attn.proj.", _LAYER + "attention.out_proj."),
     (_BLOCK + "norm_1.", _LAYER + "rms_norm1."),
     (_BLOCK + "norm_2.", _LAYER + "rms_norm2."),
@@ -216,7 +216,7 @@ KEY_RULES = (
     ("vision_model.embeddings.class_embedding", _EMBEDDINGS + "cls_token"),
     ("vision_model.embeddings.position_embedding", _EMBEDDINGS + "position_embeddings"),
     ("vision_model.embeddings.patch_embedding.", _EMBEDDINGS + "patch_embeddings.projection."),
-    (_VIT + "attn.qkv.", _VIT_LAYER + "attention.qkv."),
+    (_VIT + "attn.qkv.", _VIT_LAYER + "attn.qkv."),
     (_VIT + "attn.proj.", _VIT_LAYER + "attention.projection_layer."),
     (_VIT + "attn.q_norm.", _VIT_LAYER + "attention.q_norm."),
     (_VIT + "attn.k_norm.", _VIT_LAYER + "attention.k_norm."),
@@ -229,8 +229,9 @@ KEY_RULES = (
     ("language_model.model.", "model.language_model."),
     ("language_model.lm_head.", "lm_head."),
 )
+#: Both layouts spell the whole alike: transformers' reverse map asks for it.
 FUSED = (
-    "attention.qkv.",
+    "attn.qkv.",
     ("attention.q_proj.", "attention.k_proj.", "attention.v_proj."),
 )
 FLATTENED = ("vision_model.preprocessor.pos_embed",)

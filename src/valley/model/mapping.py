@@ -48,8 +48,8 @@ def transforms(layout: Layout) -> list[WeightRenaming | WeightConverter]:
             result.append(WeightRenaming(source, target))
     whole, parts = layout.fused
     for ending in ("weight", "bias") if parts else ():
-        names = [(part + ending).replace(".", r"\.") for part in (whole, *parts)]
-        result.append(WeightConverter([names[0]], names[1:], [Chunk(dim=0)]))
+        names = [part + ending for part in parts]
+        result.append(WeightConverter([whole + ending], names, [Chunk(dim=0)]))
     return result
 
 
