@@ -205,6 +205,22 @@ def test_markup_survives_and_control_tokens_do_not(
     assert text == "<ref>dog</ref><box>[[1, 2, 3, 4]]</box>"
 
 
+def test_boxes_of_a_reply_are_in_original_pixels(
+    asking: Chat, still: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = "<ref>a dog</ref><box>[[250, 500, 750, 1000]]</box><|im_end|>"
+    ids = asking.processor.tokenizer(reply)["input_ids"]
+
+    def generate(**arguments: Any) -> Tensor:
+        return torch.cat([arguments["input_ids"], torch.tensor([ids])], dim=1)
+
+    monkeypatch.setattr(asking.engine.model, "generate", generate)
+    answer = asking.ask("Where is <ref>a dog</ref>?", still)
+    assert answer.text == reply.removesuffix("<|im_end|>")
+    assert answer.finish_reason == "stop"
+    assert answer.boxes == (valley.Box(161, 238, 483, 476, "a dog"),)
+
+
 def test_the_system_message_can_be_set(
     model: Any, tokenizer: Any, seen: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
