@@ -69,6 +69,24 @@ def tiny_valley2(shared_folder: Path, golden_valley: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_sail(shared_folder: Path) -> Path:
+    """The golden folder of the SAIL-VL lines, with the tokenizers' vocabulary unpacked."""
+    return once(shared_folder / "golden_sail", lambda path: folders.complete(folders.SAIL, path))
+
+
+@pytest.fixture(scope="session")
+def sail(shared_folder: Path, golden_sail: Path) -> Callable[[str], Path]:
+    """By its name, a tiny checkpoint in a published SAIL-VL layout. Copy it before changing it."""
+
+    def checkpoint(name: str) -> Path:
+        return once(
+            shared_folder / name, lambda path: folders.write_checkpoint(golden_sail, name, path)
+        )
+
+    return checkpoint
+
+
+@pytest.fixture(scope="session")
 def tiny_processor(tiny_valley2_5: Path) -> Any:
     """Its processor. Tests that change a processor load their own."""
     from transformers import AutoProcessor

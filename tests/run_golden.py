@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from golden import folders
-from golden.compare import KINDS, Finding, compare
+from golden.compare import Finding, compare_as
 from golden.report import Result, show
+from golden.sail import SailCases
 from golden.valley import ChatCall, PublishedCall
 
 
 class Checker(Protocol):
     """How cases of one form are computed. It holds a loaded checkpoint; `values(case)` has the
-    keys of `expected` as attributes."""
+    keys of `expected` as attributes, and says in `KINDS` how each is compared."""
 
     def __init__(self, folder: Path, golden: Mapping[str, Any], checkpoint: Path) -> None: ...
 
@@ -32,7 +33,7 @@ class Checker(Protocol):
 
 
 #: The forms of cases that can be checked. Another family adds its class here.
-CHECKERS: tuple[type[Checker], ...] = (PublishedCall, ChatCall)
+CHECKERS: tuple[type[Checker], ...] = (PublishedCall, ChatCall, SailCases)
 
 
 def checker_of(case: Mapping[str, Any]) -> type[Checker] | None:
@@ -52,10 +53,10 @@ def judge(name: str, case: Mapping[str, Any], values: Any) -> Result:
 
 
 def _finding(key: str, expected: Any, values: Any) -> Finding:
-    if key not in KINDS or not hasattr(type(values), key):
+    if key not in values.KINDS or not hasattr(type(values), key):
         return Finding(key, float("inf"), f"unknown key {key}: no checker computes it")
     try:
-        return compare(key, expected, getattr(values, key))
+        return compare_as(values.KINDS[key], key, expected, getattr(values, key))
     except Exception as error:  # whatever a case makes fail is that case's failure
         return Finding(key, float("inf"), f"{key}: {_first_line(error)}")
 

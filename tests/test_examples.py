@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def test_a_published_snippet_runs(
     snippet: Path,
     tiny_valley2_5: Path,
     tiny_valley2: Path,
+    sail: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -50,6 +52,7 @@ def test_a_published_snippet_runs(
     assert text.count("import valley.auto\n") == ("AutoModel" in text)
     text = text.replace("path/to/Valley2.5", str(tiny_valley2_5))
     text = text.replace("path/to/Valley2-DPO", str(tiny_valley2))
+    text = text.replace("path/to/SAIL-VL", str(sail("aimv2_8b")))
     text = re.sub(r"max_new_tokens=\d+", "max_new_tokens=6", text)
     text = text.replace('padding_side="left",', 'padding_side="left", max_new_tokens=6,')
     Path("snippet.py").write_text(text, encoding="utf-8")

@@ -38,7 +38,8 @@ def test_dispatch_is_on_architectures(published: dict[str, Any]) -> None:
     [
         ({"model_type": "valley", "architectures": ["ValleyQwen9ForCausalLM"]}, "ValleyQwen9"),
         ({"model_type": "valley"}, "'valley'"),
-        ({"model_type": "internvl_chat", "architectures": ["InternVLChatModel"]}, "InternVLChat"),
+        ({"model_type": "internvl_chat", "architectures": ["InternVLAnything"]}, "InternVLAnyth"),
+        ({"model_type": "internvl_chat"}, "'internvl_chat'"),
         ({}, "None"),
         ({"model_type": "valley", "architectures": None}, "'valley'"),
     ],
@@ -65,7 +66,7 @@ def test_names_are_used_once() -> None:
     for field in ("name", "model_type", "architecture"):
         values = [getattr(family, field) for family in FAMILIES]
         assert len(set(values)) == len(values)
-    assert not {family.model_type for family in FAMILIES} & {"valley", "internvl_chat"}
+    assert not {family.model_type for family in FAMILIES} & {"valley", "internvl_chat", "sailvl"}
 
 
 def test_config_there_and_back(published: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from valley.grounding import boxes_in, draw_boxes
+from valley.grounding import boxes_in, draw_boxes, marked_boxes
 from valley.types import Box
 
 
@@ -21,6 +21,47 @@ def test_tagged_and_plain_boxes_in_original_pixels() -> None:
 )
 def test_other_lists_are_no_boxes(text: str) -> None:
     assert boxes_in(text, (100, 100)) == ()
+
+
+def corners(boxes: tuple[Box, ...]) -> list[tuple[float, float, float, float, str]]:
+    return [(box.x0, box.y0, box.x1, box.y1, box.label) for box in boxes]
+
+
+def test_marked_boxes_in_original_pixels() -> None:
+    text = (
+        "<ref>a dog</ref><box>[[100, 250, 500, 750], [0, 0, 10, 1000]]</box> and "
+        "<ref>cup </ref> <box>[0.5, 0.25, 1.0, .75]</box>, <box>(10,10),(20,20)</box>"
+    )
+    assert corners(marked_boxes(text, (640, 480))) == [
+        (64, 120, 320, 360, "a dog"),
+        (0, 0, 6.4, 480, "a dog"),
+        (320, 120, 640, 360, "cup"),
+        (6.4, 4.8, 12.8, 9.6, ""),
+    ]
+    assert boxes_in(text, (640, 480)) == marked_boxes(text, (640, 480))
+
+
+def test_the_box_around_a_quad() -> None:
+    text = "<ref>PRICE</ref><quad>[[100, 200, 300, 220, 290, 400, 90, 380]]</quad>"
+    assert corners(marked_boxes(text, (1000, 1000))) == [(90, 200, 300, 400, "PRICE")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<box></box>",
+        "<box>[[1, 2, 3]]</box>",
+        "<box>[[500, 1, 100, 2]]</box>",
+        "<box>[[1, 2, 3, 2000]]</box>",
+        "<box>[[a, b]]</box>",
+        "<box>[[1, 2, 3, 4]]</quad>",
+        "<quad>[[1, 2, 3, 4]]</quad>",
+        "<ref>a dog</ref>",
+        "<box>[[-5, 1, 10, 20]]</box>",
+    ],
+)
+def test_other_marks_are_no_boxes(text: str) -> None:
+    assert marked_boxes(text, (100, 100)) == ()
 
 
 def test_the_outline_lies_on_the_box_and_the_picture_is_kept() -> None:

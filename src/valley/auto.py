@@ -15,21 +15,17 @@ from transformers import (
     AutoProcessor,
 )
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
-from transformers.core_model_loading import WeightRenaming
 
-from valley.model.config import PublishedValleyConfig
-from valley.model.modeling import MODELS
+from valley.model.config import PUBLISHED
+from valley.model.mapping import transforms
+from valley.model.registry import MODELS
 from valley.processing import ValleyProcessor
 
 
-def _prefix(prefix: str) -> str:
-    """The pattern of a tensor-name prefix; anchored, so that the reverse map is exact too."""
-    return "^" + prefix.replace(".", r"\.")
-
-
 def _register() -> None:
-    AutoConfig.register(PublishedValleyConfig.model_type, PublishedValleyConfig, exist_ok=True)
-    AutoProcessor.register(PublishedValleyConfig, ValleyProcessor, exist_ok=True)
+    for published in PUBLISHED:
+        AutoConfig.register(published.model_type, published, exist_ok=True)
+        AutoProcessor.register(published, ValleyProcessor, exist_ok=True)
     for config, model in MODELS.items():
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoProcessor.register(config, ValleyProcessor, exist_ok=True)
@@ -37,10 +33,7 @@ def _register() -> None:
             auto.register(config, model, exist_ok=True)
         register_checkpoint_conversion_mapping(
             config.model_type,
-            [
-                WeightRenaming(_prefix(published), _prefix(native))
-                for published, native in config.family.layout.key_rules
-            ],
+            transforms(config.family.layout),
             overwrite=True,
         )
 

@@ -36,6 +36,12 @@ class Counted:
     tiles: int
     tokens: int
     sees: Size
+    clip: bool = False
+
+    def record(self) -> dict[str, Any]:
+        values = asdict(self)
+        del values["clip"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Report:
         return {
             "visual_tokens": self.visual_tokens,
             "prompt_tokens": self.prompt_tokens,
-            "media": [asdict(item) for item in self.media],
+            "media": [item.record() for item in self.media],
         }
 
 
@@ -97,19 +103,20 @@ def _count_source(planner: Planner, source: str, budget: Budget, limits: Limits)
         return _counted(name, [planner.plan(image_size(opened, limits), budget)])
     timestamps, size = probe_video(opened, limits)
     frames = planner.pick(timestamps, size, budget)
-    return _counted(name, [planner.plan(size, budget, frame=True)] * len(frames))
+    return _counted(name, [planner.plan(size, budget, frame=True)] * len(frames), clip=True)
 
 
-def _counted(name: str, plans: list[Plan]) -> Counted:
+def _counted(name: str, plans: list[Plan], clip: bool = False) -> Counted:
     plan = plans[0]
     return Counted(
         source=name,
         size=plan.original,
         frames=len(plans),
         grid=plan.views[0].grid,
-        tiles=plan.tiles.count if plan.tiles else 1,
+        tiles=plan.num_tiles,
         tokens=sum(item.num_tokens for item in plans),
         sees=plan.sees,
+        clip=clip,
     )
 
 
@@ -123,9 +130,11 @@ def _count_words(
 
     def write(part: Image | Video) -> str:
         item: Counted = part.source
-        return planner.family.chat.pictures([item.tokens // item.frames] * item.frames)
+        shown = planner.family.chat.picture(item.tokens // item.frames)
+        return planner.family.chat.write(part, [shown] * item.frames)
 
-    message = Message.of("user", *(Image(item) for item in counted), prompt)
+    parts = [Video(item) if item.clip else Image(item) for item in counted]
+    message = Message.of("user", *parts, prompt)
     return len(writer.tokens(writer.text([message], write)).input_ids)
 
 
@@ -137,15 +146,19 @@ def light_writer(family: Family, directory: Path) -> Writer | None:
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.encode_special_tokens = True
     added = tokenizer.get_added_tokens_decoder()
-    template = directory / "chat_template.jinja"
     return Writer(
         family.chat,
-        template.read_text(encoding="utf-8")
-        if template.is_file()
-        else read_json(directory / "tokenizer_config.json").get("chat_template"),
+        family.chat_template(read_json(directory / "config.json")) or _shipped_template(directory),
         lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
         {token.content: number for number, token in added.items() if token.special},
     )
+
+
+def _shipped_template(directory: Path) -> str | None:
+    template = directory / "chat_template.jinja"
+    if template.is_file():
+        return template.read_text(encoding="utf-8")
+    return read_json(directory / "tokenizer_config.json").get("chat_template")
 
 
 def table(report: Report) -> str:

@@ -16,14 +16,14 @@ from torch import Tensor
 from transformers import BatchFeature, ProcessorMixin
 from transformers.utils import cached_file
 
-from valley.families import FAMILIES, family_of
+from valley.families import FAMILIES, chat_published, family_of
 from valley.families import valley2_5_published as published
 from valley.geometry import Plan
 from valley.model.files import native_config, read_json
-from valley.pixels import cut_tiles, pack_patches
-from valley.planning import Planner, pictures_of
-from valley.prompt import IGNORE_INDEX, Writer, flatten
-from valley.types import Budget, Image, Request, Usage, Video
+from valley.pixels import cut_grids, cut_tiles, pack_patches
+from valley.planning import Planner, budget_from, pictures_of
+from valley.prompt import IGNORE_INDEX, Tokens, Writer, flatten
+from valley.types import Budget, Image, Message, Request, Text, Usage, Video
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ class Encoded:
 class Encoder(ProcessorMixin):
     """The core of the processor: `encode` a request, `collate` a batch, `decode_reply`.
 
-    Options of `from_pretrained`: `min_pixels`, `max_pixels`, `frame_max_pixels` set the limits of
-    every call; `single_resize` leaves out the first of two resizes; `anyres` False cuts no picture
-    into tiles; `use_special_start_end_token` (published form only) brackets pictures.
+    Options of `from_pretrained`: `min_pixels`, `max_pixels`, `frame_max_pixels`, `max_tiles` and
+    `scales` set the limits of every call; `single_resize` leaves out the first of two resizes;
+    `anyres` False cuts no picture into tiles; `use_special_start_end_token` (published form only)
+    brackets pictures.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Encoder(ProcessorMixin):
         only_navit: bool | None = None,
         only_crop_single_image: bool = True,
         use_special_start_end_token: bool = True,
+        max_tiles: int | None = None,
+        scales: int | None = None,
     ) -> None:
         template = chat_template or tokenizer.chat_template
         super().__init__(tokenizer, chat_template=template)
@@ -72,13 +75,15 @@ class Encoder(ProcessorMixin):
         self.anyres, self.only_navit = anyres, only_navit
         self.only_crop_single_image = only_crop_single_image
         self.use_special_start_end_token = use_special_start_end_token
+        self.max_tiles, self.scales = max_tiles, scales
         tokenizer.padding_side = "left"
         line = next(item for item in FAMILIES if item.name == family)
         limits = Budget(
             min_pixels=min_pixels,
             max_pixels=max_pixels,
             frame_max_pixels=frame_max_pixels,
-            max_tiles=1 if anyres is False else None,
+            max_tiles=1 if anyres is False else max_tiles,
+            scales=scales,
         )
         self.planner = Planner(line, line.policy({}), limits, single_resize)
         if only_navit is not None and only_navit == self.planner.family.cuts_tiles:
@@ -109,7 +114,11 @@ class Encoder(ProcessorMixin):
             family = family_of(config)
             kwargs["family"] = family.name
             policy = family.policy(native_config(config, pretrained_model_name_or_path))
+            if template := family.chat_template(config):
+                kwargs.setdefault("chat_template", template)
         options = shipped("preprocessor_config.json") | shipped("processor_config.json")
+        limits = budget_from(options)
+        options |= {name: getattr(limits, name) for name in limits.set_fields()}
         for name in SHIPPED_OPTIONS & options.keys():
             kwargs.setdefault(name, options[name])
         loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
@@ -135,22 +144,43 @@ class Encoder(ProcessorMixin):
         budget = self.planner.shared(budget, sum(len(pictures_of(part)) for part in parts))
         plans = {id(part): self.planner.plans(part, budget) for part in parts}
         in_order = [plan for part in parts for plan in plans[id(part)]]
-        if request.style == "published":
+        if request.style == "published" and self.planner.family.entry == "processor":
             return self._encode_published(request, budget, generate)
+        pictures = [picture for part in parts for picture in pictures_of(part)]
+        if request.style == "published":
+            tokens = self._chat_tokens(request, in_order, generate)
+            return self._encoded(tokens.input_ids, tokens.labels, pictures, in_order)
 
         def write(part: Image | Video) -> str:
-            return self.chat.pictures([plan.num_tokens for plan in plans[id(part)]])
+            shown = [self.chat.picture(plan.num_tokens) for plan in plans[id(part)]]
+            return self.chat.write(part, shown)
 
         text = self.writer.text(request.messages, write, generate, request.thinking)
         tokens = self.writer.tokens(text)
-        pictures = [picture for part in parts for picture in pictures_of(part)]
         return self._encoded(tokens.input_ids, tokens.labels, pictures, in_order)
+
+    def _chat_tokens(self, request: Request, plans: list[Plan], generate: bool) -> Tokens:
+        """The ids that the published `chat` would give, with its placeholders expanded.
+
+        Where words hold `<image>`, the pictures are taken in their order and not at their place.
+        """
+        messages = request.messages
+        if any(chat_published.PLACEHOLDER in message.text for message in messages):
+            messages = tuple(Message(m.role, (Text(m.text),)) for m in messages)
+
+        def write(part: Image | Video) -> str:
+            return self.chat.write(part, [chat_published.PLACEHOLDER] * len(pictures_of(part)))
+
+        strings = [{"role": m.role, "content": flatten(m, self.chat, write)} for m in messages]
+        text = self.writer.render(strings, generate, request.thinking)
+        shown = [self.chat.picture(plan.num_tokens) for plan in plans]
+        return self.writer.tokens(chat_published.fill(text, shown))
 
     def collate(
         self, batch: Sequence[Encoded], *, labels: bool = False, padding_side: str = "left"
     ) -> BatchFeature:
         """Padded tensors of several requests: `input_ids`, `attention_mask` `[B, T]`, and where
-        there are pictures `pixel_values` `[P, 1176]` and `image_grid_thw` `[N, 3]`."""
+        there are pictures those of `pixel_tensors`."""
         pad = torch.nn.utils.rnn.pad_sequence
 
         def padded(rows: list[list[int]], value: int) -> Tensor:
@@ -212,6 +242,8 @@ class Encoder(ProcessorMixin):
                         f"a picture of {plan.original} gave {len(rows)} patches, not {cells}"
                     )
                 patches.append(rows)
+            if plan.tile_grids:
+                tiles.append(cut_grids(picture, plan.tile_grids))
             if plan.tiles:
                 tiles.append(cut_tiles(picture, plan.tiles))
         return patches, tiles
@@ -284,10 +316,16 @@ def pixel_tensors(
 ) -> dict[str, Tensor]:
     """What the towers get; empty without pictures.
 
-    Tiles are padded to `[N, T, 3, S, S]` and come with their number and the original size of
-    every picture, so that each tensor can be cut between pictures.
+    Patches of native resolution: `pixel_values` `[P, 1176]` and `image_grid_thw` `[N, 3]`. Tiles of
+    a line that has no others: `pixel_values` `[tiles, 3, S, S]` and `num_patches` `[N]`, their
+    number for each picture. Tiles beside patches are padded to `[N, T, 3, S, S]` and come with
+    their number and the original size of every picture. Each can be cut between pictures.
     """
     data: dict[str, Tensor] = {}
+    if any(plan.tile_grids for plan in plans):
+        data["pixel_values"] = torch.from_numpy(np.concatenate(tiles))
+        data["num_patches"] = torch.tensor([len(stack) for stack in tiles])
+        return data
     if patches:
         data["pixel_values"] = torch.from_numpy(np.concatenate(patches))
         data["image_grid_thw"] = grids(plans)
@@ -304,11 +342,17 @@ def black() -> PILImage.Image:
 
 
 #: Options that a checkpoint's own JSON may set.
-SHIPPED_OPTIONS = frozenset({"min_pixels", "max_pixels", "frame_max_pixels", "single_resize"})
+SHIPPED_OPTIONS = frozenset(
+    {
+        *("min_pixels", "max_pixels", "frame_max_pixels", "max_tiles", "scales"),
+        "single_resize",
+    }
+)
 #: What `from_pretrained` may be given: our own options and those of transformers.
 _OPTIONS = frozenset(
     {
-        *("chat_template", "min_pixels", "max_pixels", "frame_max_pixels", "single_resize"),
+        *SHIPPED_OPTIONS,
+        "chat_template",
         *("only_navit", "only_crop_single_image", "use_special_start_end_token", "family"),
         "anyres",
         *("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder"),

@@ -64,11 +64,41 @@ class Tiles:
 
 
 @dataclass(frozen=True)
+class TileGrids:
+    """One picture as tiles of `side` pixels for one tower, stretched over each grid in turn.
+
+    `grids`: (columns, rows), whose tiles stand row by row; a thumbnail is a grid of one tile.
+    `tile_tokens`: of each tile after the tower's reducer.
+    """
+
+    tower: str
+    side: int
+    tile_tokens: int
+    grids: tuple[tuple[int, int], ...]
+
+    @property
+    def count(self) -> int:
+        return sum(columns * rows for columns, rows in self.grids)
+
+    @property
+    def num_tokens(self) -> int:
+        return self.count * self.tile_tokens
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.grids[0]
+
+    @property
+    def size(self) -> Size:
+        return self.grid[0] * self.side, self.grid[1] * self.side
+
+
+@dataclass(frozen=True)
 class Plan:
     """One image or one frame: its original size and the views the towers get."""
 
     original: Size
-    views: tuple[View | Tiles, ...]
+    views: tuple[View | Tiles | TileGrids, ...]
 
     @property
     def native(self) -> View | None:
@@ -79,6 +109,16 @@ class Plan:
     def tiles(self) -> Tiles | None:
         """The tiles, where a tower gets some."""
         return next((view for view in self.views if isinstance(view, Tiles)), None)
+
+    @property
+    def tile_grids(self) -> TileGrids | None:
+        """The grids of tiles, where a tower gets some."""
+        return next((view for view in self.views if isinstance(view, TileGrids)), None)
+
+    @property
+    def num_tiles(self) -> int:
+        """Tiles of every kind; a picture seen whole is one."""
+        return sum(getattr(view, "count", 0) for view in self.views) or 1
 
     @property
     def num_tokens(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from valley.geometry import Tiles, View
+from valley.geometry import TileGrids, Tiles, View
 
 #: Mean and standard deviation per RGB channel of CLIP's training pictures, which Qwen2-VL keeps.
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
@@ -16,6 +16,27 @@ _TABLE = ((np.arange(256) * (1 / 255)).astype(np.float32)[:, None] - CLIP_MEAN) 
 
 #: `[256]`: the value of every byte between -1 and 1, as SigLIP takes it.
 _SYMMETRIC = ((np.arange(256) * (1 / 255)).astype(np.float32) - np.float32(0.5)) / np.float32(0.5)
+
+#: `[256, 3]`: the value of every byte in every channel, normalised as for ImageNet.
+_IMAGENET = (
+    (np.arange(256, dtype=np.float32) / np.float32(255))[:, None]
+    - np.array([0.485, 0.456, 0.406], dtype=np.float32)
+) / np.array([0.229, 0.224, 0.225], dtype=np.float32)
+
+
+def cut_grids(picture: Image.Image, tiles: TileGrids) -> NDArray[np.float32]:
+    """The picture stretched over each grid and cut into its tiles: `[tiles, 3, S, S]`."""
+    side, start = tiles.side, 0
+    cut = np.empty((tiles.count, 3, side, side), dtype=np.float32)
+    for columns, rows in tiles.grids:
+        whole = picture.resize((columns * side, rows * side), Image.Resampling.BICUBIC)
+        blocks = np.asarray(whole).reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+        end = start + rows * columns
+        for tile, block in zip(cut[start:end], blocks.reshape(-1, side, side, 3), strict=True):
+            for channel in range(3):
+                np.take(_IMAGENET[:, channel], block[:, :, channel], out=tile[channel], mode="clip")
+        start = end
+    return cut
 
 
 def cut_tiles(picture: Image.Image, tiles: Tiles) -> NDArray[np.float32]:

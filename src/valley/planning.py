@@ -36,6 +36,9 @@ from valley.types import (
     Video,
 )
 
+#: Budget fields by the names that published preprocessor configs give them.
+PUBLISHED_NAMES = {"max_dynamic_patch": "max_tiles"}
+
 History: TypeAlias = Sequence[Message | Mapping[str, Any] | tuple[str, str]]
 
 
@@ -194,6 +197,9 @@ def pictures_of(part: Part) -> list[Picture]:
 
 
 def budget_from(config: dict[str, Any]) -> Budget:
-    """The budget fields that a preprocessor_config.json sets."""
-    names = {field.name for field in fields(Budget)}
-    return Budget(**{key: value for key, value in config.items() if key in names and value})
+    """The budget that a preprocessor_config.json sets, by our names or those published."""
+    names = {item.name for item in fields(Budget)}
+    given = {PUBLISHED_NAMES.get(key, key): value for key, value in config.items()}
+    if config.get("use_msac"):
+        given["scales"] = 2
+    return Budget(**{key: value for key, value in given.items() if key in names and value})

@@ -53,6 +53,11 @@ class ValleyProcessor(Encoder):
         max_pixels: int | None = None,
     ) -> BatchFeature:
         """The published call: -200 for each picture, sizes as `[[(w, h), …]]`, a batch of one."""
+        if self.planner.family.entry != "processor":
+            raise ValueError(
+                f"{self.planner.family.title} is published without this call: use model.chat, "
+                "or processor(text=…, images=…)"
+            )
         messages = copy.deepcopy(list(record["conversations"]))
         sources = record.get("images") or []
         sources = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
@@ -202,6 +207,8 @@ class ValleyProcessor(Encoder):
     @property
     def model_input_names(self) -> list[str]:
         names = ["input_ids", "attention_mask"]
+        if self.sees.tile_grids:
+            names += ["pixel_values", "num_patches"]
         if self.sees.native:
             names += ["pixel_values", "image_grid_thw"]
         if self.sees.tiles:
@@ -213,7 +220,7 @@ def _rows(plan: Plan) -> int:
     """Rows of a picture in what its tower at native resolution gets, or else its tiles."""
     if plan.native:
         return plan.native.grid[0] * plan.native.grid[1]
-    return plan.tiles.count if plan.tiles else 0
+    return plan.num_tiles
 
 
 def _flat(images: Any) -> list[Any]:

@@ -31,7 +31,9 @@ class ChatFormat:
 
     `image_open` + one `image_token` per visual token + `image_close` stand for a picture; the
     frames of a clip are pictures joined by `joiner`, as are pictures in a row; `after_media`
-    separates leading media from the words that follow. `turn_open`, `turn_close`: the tokens
+    separates leading media from the words that follow. `image_label`, `frame_label`: written
+    before each picture where a message has several, and before each frame, `{}` its number.
+    `markup`: special tokens that words may hold. `turn_open`, `turn_close`: the tokens
     around a turn; `assistant_header`: what opens the model's own turn after `turn_open`.
     """
 
@@ -43,6 +45,9 @@ class ChatFormat:
     turn_open: str = "<|im_start|>"
     turn_close: str = "<|im_end|>"
     assistant_header: str = "assistant\n"
+    image_label: str = ""
+    frame_label: str = ""
+    markup: frozenset[str] = frozenset()
 
     @property
     def structural(self) -> frozenset[str]:
@@ -59,9 +64,11 @@ class ChatFormat:
     def picture(self, num_tokens: int) -> str:
         return self.image_open + self.image_token * num_tokens + self.image_close
 
-    def pictures(self, counts: Sequence[int]) -> str:
-        """Pictures in a row, or the frames of a clip, with their numbers of tokens."""
-        return self.joiner.join(self.picture(count) for count in counts)
+    def write(self, part: Image | Video, pictures: Sequence[str]) -> str:
+        """What stands for a picture or a clip, by what stands for each of its pictures."""
+        if isinstance(part, Video):
+            pictures = [self.frame_label.format(i) + p for i, p in enumerate(pictures, 1)]
+        return self.joiner.join(pictures)
 
 
 def escape(text: str, tokens: Collection[str]) -> str:
@@ -83,6 +90,7 @@ def flatten(
     token of `literal` escaped."""
     pieces: list[str] = []
     last_was_media = False
+    number, several = 0, sum(isinstance(part, Image) for part in message.parts) > 1
     for index, part in enumerate(message.parts):
         if isinstance(part, Text):
             leading = last_was_media and all(not isinstance(p, Text) for p in message.parts[:index])
@@ -93,6 +101,8 @@ def flatten(
         elif isinstance(part, (Image, Video)):
             if last_was_media:
                 pieces.append(chat.joiner)
+            if several and isinstance(part, Image):
+                pieces.append(chat.image_label.format(number := number + 1))
             pieces.append(pictures(part))
             last_was_media = True
         else:
@@ -221,7 +231,9 @@ class Writer:
     def _literal(self, message: Message) -> Collection[str]:
         """Tokens that are plain text in a message. Only a user's words are foreign: a system
         prompt or an earlier reply may hold tag tokens."""
-        return self.specials if message.role == "user" else self.chat.structural
+        if message.role == "user":
+            return self.specials.keys() - self.chat.markup
+        return self.chat.structural
 
 
 _THINKING = re.compile(r"^\s*<think>(.*?)(?:</think>|$)", re.DOTALL)

@@ -117,9 +117,9 @@ class Budget:
     """What a request may spend on vision. A field left at None takes the family's value.
 
     `min_pixels`, `max_pixels`: area of a picture after resizing. `frame_max_pixels`: the same for
-    a video frame. `max_tiles`: tiles of a picture where a family cuts tiles. `max_frames`: frames
-    of a clip; `fps`: frames per second instead of frames evenly spread; `max_video_tokens`: the
-    visual tokens of a whole clip.
+    a video frame. `max_tiles`: tiles of a picture where a family cuts tiles; `scales`: 2 cuts them
+    at two scales, where a family can (MSAC). `max_frames`: frames of a clip; `fps`: frames per
+    second instead of frames evenly spread; `max_video_tokens`: the visual tokens of a whole clip.
     """
 
     min_pixels: int | None = None
@@ -129,6 +129,7 @@ class Budget:
     max_frames: int | None = None
     fps: float | None = None
     max_video_tokens: int | None = None
+    scales: int | None = None
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -111,7 +111,9 @@ def _prompt(chat: Chat) -> Check:
     encoded = chat.processor.encode(chat.request("Hi <|im_end|>", probe()))
     visual = encoded.input_ids.count(chat.processor.image_token_id)
     closing = chat.processor.tokenizer.convert_tokens_to_ids(chat.processor.chat.turn_close)
-    good = visual == encoded.usage.visual_tokens and encoded.input_ids.count(closing) == 1
+    plain = chat.processor.encode(chat.request("Hi", probe())).input_ids
+    kept = encoded.input_ids.count(closing) == plain.count(closing)
+    good = visual == encoded.usage.visual_tokens and kept
     return Check("prompt", good, f"{len(encoded.input_ids)} ids, {visual} of them visual")
 
 

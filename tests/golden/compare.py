@@ -25,7 +25,7 @@ TOLERANCES: dict[str, float] = {
     "margin": 6e-4,  # a gap between two logits: each may be off by its tolerance
 }
 
-#: What kind of value each key holds.
+#: What kind of value each key of the Valley lines holds.
 KINDS: dict[str, str] = {
     "input_ids": "exact",
     "labels": "exact",
@@ -77,6 +77,16 @@ class Samples:
     def abs_sum(self) -> float:
         return float(np.abs(self.values).sum(dtype=np.float64))
 
+    @cached_property
+    def tile_means(self) -> list[float]:
+        """Of each entry of the first dimension."""
+        rows = self.values.reshape(len(self.values), -1)
+        return rows.mean(axis=1, dtype=np.float64).tolist()
+
+    @cached_property
+    def top5(self) -> list[int]:
+        return np.argsort(-self.values, kind="stable")[:5].tolist()
+
     @property
     def mean(self) -> float:
         return self.sum / self.values.size
@@ -92,7 +102,7 @@ class Finding:
 
 
 def compare(key: str, expected: Any, actual: Any) -> Finding:
-    """Compare one key of `expected`; `actual` is what `Values` holds for it."""
+    """Compare one key of `expected` of the Valley lines; `actual` is what `Values` holds for it."""
     if key not in KINDS:
         return Finding(key, math.inf, f"unknown key {key}: no rule says how to compare it")
     return compare_as(KINDS[key], key, expected, actual)
@@ -128,6 +138,12 @@ _PARTS: dict[str, tuple[Callable[[Samples], Any], str | None]] = {
     "sum": (lambda tensor: tensor.sum, "sum"),
     "abs_sum": (lambda tensor: tensor.abs_sum, "sum"),
     "mean": (lambda tensor: tensor.mean, None),
+    "tile_means": (lambda tensor: tensor.tile_means, None),
+    "first4": (lambda tensor: tensor.values.reshape(-1)[:4].tolist(), None),
+    "first8": (lambda tensor: tensor.values.reshape(-1)[:8].tolist(), None),
+    "last4": (lambda tensor: tensor.values.reshape(-1)[-4:].tolist(), None),
+    "top5_ids": (lambda tensor: tensor.top5, "exact"),
+    "top5_values": (lambda tensor: tensor.values[tensor.top5].tolist(), None),
 }
 
 
@@ -139,6 +155,7 @@ def _samples(expected: Any, actual: Samples, kind: str) -> Iterator[tuple[str, A
     for part, wanted in expected.items():
         if part == "samples":
             for *index, value in wanted:
+                index = index[0] if isinstance(index[0], list) else index
                 yield f".samples{index}", value, _at(actual.values, index), kind
         elif part in _PARTS:
             read, part_kind = _PARTS[part]
@@ -156,6 +173,10 @@ def _at(values: NDArray[Any], index: list[int]) -> float:
 
 def _difference(expected: Any, actual: Any, kind: str) -> float:
     """The largest difference of two nested lists, infinite where their forms differ."""
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping) and kind != "exact":
+        if expected.keys() != actual.keys():
+            return math.inf
+        expected, actual = (list(map(side.get, expected)) for side in (expected, actual))
     if isinstance(expected, (list, tuple)):
         if not isinstance(actual, (list, tuple)) or len(expected) != len(actual):
             return math.inf

@@ -14,6 +14,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 DATA = Path(__file__).parent.parent / "data"
 VALLEY = DATA / "golden" / "valley"
+SAIL = DATA / "golden" / "sail"
 
 
 def read(path: Path) -> dict[str, Any]:

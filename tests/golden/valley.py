@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoProcessor
 
 import valley.auto  # noqa: F401  registers the native classes
-from golden.compare import Samples
+from golden.compare import KINDS, Samples
 from golden.folders import picture_path
 from valley2.valley2_chat import Valley2Chat
 
@@ -60,6 +60,8 @@ class Values:
 
     The attributes without underscore are the keys of `expected`.
     """
+
+    KINDS: ClassVar[Mapping[str, str]] = KINDS
 
     def __init__(self, checker: PublishedCall | ChatCall, case: Mapping[str, Any]) -> None:
         self._case, self._model = case, checker.model

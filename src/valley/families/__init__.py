@@ -1,16 +1,19 @@
 """The lines of models this package knows, and how a checkpoint names its own.
 
-Dispatch is on `architectures`: `model_type` "valley" is shared by three generations.
+Dispatch is on `architectures`: `model_type` "valley" is shared by three generations,
+"internvl_chat" by InternVL and SAIL-VL.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from valley.families.base import Family, Layout, Origin
+from valley.families.internvl import INTERNVL
+from valley.families.sail_vl import SAIL_VL, SAIL_VL2
 from valley.families.valley2 import VALLEY2
 from valley.families.valley2_5 import VALLEY2_5
 
-FAMILIES: tuple[Family, ...] = (VALLEY2, VALLEY2_5)
+FAMILIES: tuple[Family, ...] = (VALLEY2, VALLEY2_5, SAIL_VL, SAIL_VL2, INTERNVL)
 
 #: Relatives of our lines by what their config.json says.
 NOT_SUPPORTED = {
@@ -43,5 +46,5 @@ def family_of(config: Mapping[str, Any]) -> Family:
 
 
 def is_published(config: Mapping[str, Any], family: Family) -> bool:
-    """Whether a config.json is in the published (flat) layout of its family."""
+    """Whether a config.json is in the published layout of its family."""
     return config.get("model_type") != family.model_type

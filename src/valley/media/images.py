@@ -58,6 +58,14 @@ def open_image(source: MediaSource, limits: Limits = DEFAULT) -> Image.Image:
             return _upright(image)
 
 
+def open_as_stored(source: MediaSource, limits: Limits = DEFAULT) -> Image.Image:
+    """A picture as published code opens it: neither turned nor laid on white, converted to RGB by
+    Pillow. Raises MediaError.
+    """
+    with reading(source), _header(source, limits) as image:
+        return image.convert("RGB")
+
+
 def image_size(source: MediaSource, limits: Limits = DEFAULT) -> Size:
     """(width, height) in pixels of what `open_image` would return, from the header alone.
 

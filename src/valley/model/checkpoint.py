@@ -12,8 +12,8 @@ from valley.families import Family, Origin, family_of, is_published
 from valley.model.config import CONFIGS
 from valley.model.files import read_json, tensor_headers, token_id
 from valley.model.memory import Memory, measure
-from valley.model.modeling import MODELS
-from valley.model.names import native_name
+from valley.model.names import native_tensors
+from valley.model.registry import MODELS
 
 
 @dataclass(frozen=True)
@@ -58,25 +58,29 @@ def inspect(directory: Path) -> Inspection:
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
         expected.pop("lm_head.weight", None)
-    found = {
-        name: (native_name(name, family) if published else name, tuple(entry["shape"]))
-        for name, entry in tensor_headers(directory).items()
+    stored = {name: tuple(entry["shape"]) for name, entry in tensor_headers(directory).items()}
+    stray = {name for name in stored if published and name.startswith(family.layout.stray)}
+    held = {
+        native: (name, part)
+        for name, shape in stored.items()
+        if name not in stray
+        for native, part in (native_tensors(name, shape, family) if published else [(name, shape)])
     }
-    stray = {name for name in found if published and name.startswith(family.layout.stray)}
-    named = {native: name for name, (native, _) in found.items() if name not in stray}
-    both = named.keys() & expected.keys()
-    wrong = {key for key in both if found[named[key]][1] != expected[key]}
+    both = held.keys() & expected.keys()
+    wrong = {held[key][0] for key in both if held[key][1] != expected[key]}
+    unexpected = {held[key][0] for key in held.keys() - expected.keys()}
     return Inspection(
         family=family,
         layout="published" if published else "native",
-        matched=tuple(sorted(named[key] for key in both - wrong)),
-        missing=tuple(sorted(expected.keys() - named.keys())),
-        unexpected=tuple(sorted(named[key] for key in named.keys() - expected.keys())),
-        mismatched=tuple(sorted(named[key] for key in wrong)),
+        matched=tuple(sorted(stored.keys() - stray - wrong - unexpected)),
+        missing=tuple(sorted(expected.keys() - held.keys())),
+        unexpected=tuple(sorted(unexpected)),
+        mismatched=tuple(sorted(wrong)),
         stray=tuple(sorted(stray)),
         tied=config.tie_word_embeddings,
         parameters=count_parameters(expected, family),
-        origins=tuple(Origin(**o) for o in config_json.get("origins", ())) or family.origins,
+        origins=tuple(Origin(**o) for o in config_json.get("origins", ()))
+        or tuple(o for o in family.origins if o.tower in ("", config.vision_config.model_type)),
         memory=measure(directory),
         placeholder=token_id(directory, family.chat.image_token),
     )

@@ -9,6 +9,8 @@ from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionCon
 from transformers.models.siglip.configuration_siglip import SiglipVisionConfig
 
 from valley.families import Family, family_of
+from valley.families.internvl import INTERNVL
+from valley.families.sail_vl import SAIL_VL, SAIL_VL2
 from valley.families.valley2 import RELEASED, VALLEY2
 from valley.families.valley2_5 import VALLEY2_5
 from valley.model.files import native_config, token_id
@@ -98,8 +100,50 @@ class Valley2Config(VisionLanguageConfig):
         return {"text_config": AutoConfig, **towers}
 
 
+class TiledConfig(VisionLanguageConfig):
+    """A line whose one tower sees tiles, in the native layout.
+
+    `downsample_ratio`: of the sides of a tile's token map; `ps_version`: the order of its tokens;
+    `select_layer`: whose hidden states are used, -1 for the tower's own output. `template`: the
+    name of the chat template. The other fields decide how pictures are cut.
+    """
+
+    sub_configs: ClassVar[dict[str, Any]] = {
+        "text_config": AutoConfig,
+        "vision_config": AutoConfig,
+    }
+
+    vision_config: Any = None
+    downsample_ratio: float = 0.5
+    ps_version: str = "v2"
+    select_layer: int = -1
+    template: str | None = None
+    force_image_size: int | None = None
+    min_dynamic_patch: int = 1
+    use_thumbnail: bool = True
+
+
+class SailVLConfig(TiledConfig):
+    model_type = "sail_vl"
+    family = SAIL_VL
+
+
+class SailVL2Config(TiledConfig):
+    model_type = "sail_vl2"
+    family = SAIL_VL2
+
+
+class ValleyInternVLConfig(TiledConfig):
+    model_type = "valley_internvl"
+    family = INTERNVL
+
+
 CONFIGS: dict[str, type[VisionLanguageConfig]] = {
-    config.model_type: config for config in (Valley2Config, Valley2_5Config)
+    config.model_type: config
+    for config in (
+        *(Valley2Config, Valley2_5Config),
+        *(SailVLConfig, SailVL2Config, ValleyInternVLConfig),
+    )
 }
 
 
@@ -111,6 +155,19 @@ class PublishedValleyConfig(PreTrainedConfig):
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         return CONFIGS[family_of(config_dict).model_type].from_dict(config_dict, **kwargs)
+
+
+class PublishedInternVLConfig(PublishedValleyConfig):
+    """`model_type` of InternVL's own checkpoints and of SAIL-VL's."""
+
+    model_type = "internvl_chat"
+
+
+class PublishedSailVL2Config(PublishedValleyConfig):
+    model_type = "sailvl"
+
+
+PUBLISHED = (PublishedValleyConfig, PublishedInternVLConfig, PublishedSailVL2Config)
 
 
 def _native(config: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,20 @@ class VisualVocabulary(nn.Module):
         return self.mlp(reduced).softmax(-1) @ self.embedding.weight
 
 
+def neighbours(features: Tensor, block: int, *, by_columns: bool = False) -> Tensor:
+    """Pixel shuffle: each block of `block` x `block` patches as one vector, its patches row by row.
+
+    `[N, S*S, E] -> [N, (S / block)^2, E * block^2]`, row by row or column by column. A class token
+    in front is left out.
+    """
+    side = math.isqrt(features.shape[1])
+    count = side // block
+    patches = features[:, features.shape[1] - side**2 :]
+    blocks = patches.unflatten(1, (count, block, count, block))
+    order = (0, 3, 1, 2, 4, 5) if by_columns else (0, 1, 3, 2, 4, 5)
+    return blocks.permute(order).flatten(3).flatten(1, 2)
+
+
 class PixelShuffleMLP(nn.Module):
     """Each block of `block` x `block` neighbours as one vector, Linear, GELU, Linear.
 
@@ -68,10 +82,33 @@ class PixelShuffleMLP(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        number, patches, width = features.shape
-        side = math.isqrt(patches) // self.block
-        blocks = features.view(number, side, self.block, side, self.block, width)
-        return self.mlp(blocks.transpose(2, 3).reshape(number, side**2, -1))
+        return self.mlp(neighbours(features, self.block))
+
+
+class NormedPixelShuffleMLP(nn.Module):
+    """Each block of neighbours as one vector, LayerNorm, Linear, GELU, Linear.
+
+    `mlp1` of InternVL (arXiv 2404.16821). Tokens stand row by row, or column by column with
+    `by_columns` (the published `ps_version` v1). Shapes:
+    `[N, S*S, E] -> [N, (S / block)^2, D]` with `N` tiles of `S` x `S` patches, `E` tower width,
+    `D` decoder width.
+    """
+
+    def __init__(
+        self, embed_dim: int, block: int, out_size: int, *, by_columns: bool = False
+    ) -> None:
+        super().__init__()
+        width = embed_dim * block**2
+        self.block, self.by_columns = block, by_columns
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, out_size),
+            nn.GELU(),
+            nn.Linear(out_size, out_size),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.mlp(neighbours(features, self.block, by_columns=self.by_columns))
 
 
 #: Connectors of towers that see tiles.

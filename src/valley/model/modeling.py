@@ -341,10 +341,3 @@ class Valley2Model(VisionLanguageModel):
 class Valley2ForConditionalGeneration(VisionLanguageForConditionalGeneration):
     config: Valley2Config
     base_class = Valley2Model
-
-
-#: The model class of each config class.
-MODELS: dict[type[VisionLanguageConfig], type[VisionLanguageForConditionalGeneration]] = {
-    Valley2Config: Valley2ForConditionalGeneration,
-    Valley2_5Config: Valley2_5ForConditionalGeneration,
-}

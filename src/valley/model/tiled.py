@@ -1,0 +1,141 @@
+"""SAIL-VL and InternVL: one tower sees every tile of every picture at the same size."""
+
+import os
+from typing import Any
+
+from torch import Tensor
+from transformers import AutoModel
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPast,
+    BaseModelOutputWithPooling,
+    CausalLMOutputWithPast,
+)
+
+from valley.model.chatting import PublishedChat
+from valley.model.config import (
+    SailVL2Config,
+    SailVLConfig,
+    TiledConfig,
+    ValleyInternVLConfig,
+)
+from valley.model.connectors import NormedPixelShuffleMLP
+from valley.model.modeling import VisionLanguageForConditionalGeneration, VisionLanguageModel
+
+
+class TiledModel(VisionLanguageModel):
+    config: TiledConfig
+
+    def build_vision(self, config: TiledConfig) -> None:
+        if config.ps_version not in ("v1", "v2"):
+            raise ValueError(
+                f"ps_version {config.ps_version!r} in config.json is neither v1 nor v2"
+            )
+        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.vision_connector = NormedPixelShuffleMLP(
+            config.vision_config.hidden_size,
+            round(1 / config.downsample_ratio),
+            config.text_config.hidden_size,
+            by_columns=config.ps_version == "v1",
+        )
+
+    def get_image_features(
+        self,
+        pixel_values: Tensor,
+        num_patches: Tensor | None = None,
+        image_flags: Tensor | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPooling:
+        """`[tiles, 3, S, S]` -> `pooler_output`: one `[n_i, D]` a picture.
+
+        `num_patches` `[N]`: tiles of each picture, one where it is not given. `image_flags`
+        `[tiles]` or `[tiles, 1]`: 0 marks a tile that stands for no picture.
+        """
+        if image_flags is not None:
+            pixel_values = pixel_values[image_flags.flatten().bool()]
+        layer = self.config.select_layer
+        seen = self.vision_tower(
+            pixel_values.to(self.vision_tower.dtype), output_hidden_states=layer != -1
+        )
+        features = seen.last_hidden_state if layer == -1 else seen.hidden_states[layer]
+        tokens = self.vision_connector(features)
+        counts = [1] * len(tokens) if num_patches is None else num_patches.flatten().tolist()
+        if sum(counts) != len(tokens):
+            raise ValueError(
+                f"num_patches {counts} add up to {sum(counts)}, not {len(tokens)} tiles"
+            )
+        pictures: Any = [part.flatten(0, 1) for part in tokens.split(counts)]
+        return BaseModelOutputWithPooling(pooler_output=pictures)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        num_patches: Tensor | None = None,
+        image_flags: Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        if pixel_values is not None:
+            features = self.get_image_features(pixel_values, num_patches, image_flags)
+            mm_encoder_outputs = {"image": features}
+        return super().forward(input_ids, mm_encoder_outputs=mm_encoder_outputs, **kwargs)
+
+
+class TiledForConditionalGeneration(PublishedChat, VisionLanguageForConditionalGeneration):
+    base_class = TiledModel
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
+    ) -> Any:
+        """As in every line; a generation config that names no end token, as these checkpoints
+        ship, gets the decoder's."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for name in ("eos_token_id", "pad_token_id"):
+            if getattr(model.generation_config, name) is None:
+                setattr(model.generation_config, name, getattr(model.config.text_config, name))
+        return loaded
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        num_patches: Tensor | None = None,
+        image_flags: Tensor | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Logits and loss as in every line; pictures as in `TiledModel.get_image_features`."""
+        return super().forward(
+            input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            pixel_values=pixel_values,
+            num_patches=num_patches,
+            image_flags=image_flags,
+            labels=labels,
+            logits_to_keep=logits_to_keep,
+            mm_encoder_outputs=mm_encoder_outputs,
+            **kwargs,
+        )
+
+
+class SailVLForConditionalGeneration(TiledForConditionalGeneration):
+    config: SailVLConfig
+
+
+class SailVL2ForConditionalGeneration(TiledForConditionalGeneration):
+    config: SailVL2Config
+
+
+class ValleyInternVLForConditionalGeneration(TiledForConditionalGeneration):
+    config: ValleyInternVLConfig
