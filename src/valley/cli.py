@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -150,7 +151,7 @@ def _reply_record(reply: Any) -> dict[str, Any]:
         "text": reply.text,
         "thinking": reply.thinking,
         "cues": [{"index": cue.index, "text": cue.text} for cue in reply.cues],
-        "boxes": [[box.x0, box.y0, box.x1, box.y1, box.label] for box in reply.boxes],
+        "boxes": [list(astuple(box)) for box in reply.boxes],
         "usage": {
             "prompt_tokens": reply.usage.prompt_tokens,
             "visual_tokens": reply.usage.visual_tokens,

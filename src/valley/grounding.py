@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
@@ -13,20 +14,56 @@ _LIST = rf"\[{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}\]"
 #: With the tags of the Valley lines (the backslash is theirs), or bare.
 _BOX = re.compile(rf"(?:<cor>\s*{_LIST}\s*<\\cor>)|{_LIST}")
 
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_NOUN = r"(?:image|picture|photo|frame)"
+#: Words for one of several pictures.
+_PICTURE = re.compile(
+    rf"\b{_NOUN}\s*#?(\d{{1,3}})\b|\b({'|'.join(_ORDINALS)})\s+{_NOUN}\b", re.IGNORECASE
+)
+_CLAUSE_END = re.compile(r"[.;](?=\s)|\n")
 
-def boxes_in(text: str, size: Size) -> tuple[Box, ...]:
-    """The boxes of a reply in pixels of a picture of this size.
+
+def boxes_in(text: str, sizes: Sequence[Size]) -> tuple[Box, ...]:
+    """The boxes of a reply in pixels of the request's pictures, whose sizes these are.
 
     They are written `<cor>[x0, y0, x1, y1]<\\cor>` or as a plain list, in shares of width and
-    height. A list that is no box (a number above 1, a corner before the first) is left out.
+    height. A list that is no box (a number above 1, a corner before the first) is left out. No
+    model writes which picture it means; where there are several, the words around a box may say
+    so ("image 2", "the first picture"), and else the box stays in shares, of no picture.
     """
     found = []
     for match in _BOX.finditer(text):
         numbers = [float(number) for number in match.groups() if number is not None]
         x0, y0, x1, y1 = numbers
-        if max(numbers) <= 1 and x0 < x1 and y0 < y1:
-            found.append(Box(x0 * size[0], y0 * size[1], x1 * size[0], y1 * size[1]))
+        if sizes and max(numbers) <= 1 and x0 < x1 and y0 < y1:
+            box = Box(x0, y0, x1, y1, picture=None)
+            picture = 0 if len(sizes) == 1 else _picture_of(text, match, len(sizes))
+            found.append(box if picture is None else box.on(picture, sizes[picture]))
     return tuple(found)
+
+
+def _picture_of(text: str, box: re.Match[str], count: int) -> int | None:
+    """The number from 0 of the picture that the words around a box name, None if they do not.
+
+    A clause that names one before its first box names one before each, else one after each. A
+    clause that names none goes on about the picture named last.
+    """
+    ends = [end.end() for end in _CLAUSE_END.finditer(text)]
+    start = max((end for end in ends if end <= box.start()), default=0)
+    stop = min((end for end in ends if end >= box.end()), default=len(text))
+    named = list(_PICTURE.finditer(text, start, stop))
+    first_box = _BOX.search(text, start)
+    if named and first_box and named[0].start() > first_box.start():
+        named = [name for name in named if name.start() >= box.end()][:1]
+    elif named:
+        named = [name for name in named if name.end() <= box.start()]
+    else:
+        named = list(_PICTURE.finditer(text, 0, start))
+    if not named:
+        return None
+    number, ordinal = named[-1].groups()
+    picture = int(number) - 1 if number else _ORDINALS.index(ordinal.lower())
+    return picture if 0 <= picture < count else None
 
 
 def draw_boxes(picture: Image.Image, boxes: tuple[Box, ...]) -> Image.Image:
