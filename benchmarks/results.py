@@ -28,7 +28,8 @@ def run(*command: str) -> str:
 
 def golden() -> str:
     lines = run("tests/run_golden.py", "tests/data/golden/valley").splitlines()
-    vectors = run("tests/run_vectors.py", "tests/data/valley25_vectors.json").splitlines()
+    files = ("tests/data/valley25_vectors.json", "tests/data/valley2_vectors.json")
+    vectors = run("tests/run_vectors.py", *files).splitlines()
     return f"Golden cases: {lines[-1]}. Vectors: {vectors[-1]}."
 
 

@@ -11,20 +11,26 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from golden import folders
+from golden import folders, valley2_vectors
 from golden.report import Result, show
+from golden.valley2_vectors import Valley2Vectors
 from golden.vectors import NOT_YET, Valley25Vectors
 
 TOKENIZER_SET = "valley2_5_tiny_a"
 
 
-def check_sections(
-    group: str, vectors: Mapping[str, Any], checker: Valley25Vectors
-) -> Iterator[Result]:
+class Checker(Protocol):
+    """What turns the sections of a file into results, by their names."""
+
+    @property
+    def sections(self) -> Mapping[str, Callable[[str, Any], Iterator[Result]]]: ...
+
+
+def check_sections(group: str, vectors: Mapping[str, Any], checker: Checker) -> Iterator[Result]:
     """One result a case. Sections not yet checked give none."""
     for name, section in vectors.items():
         if name in checker.sections:
@@ -56,6 +62,20 @@ def read_vectors(path: Path) -> dict[str, Any]:
     return vectors
 
 
+def checker_of(vectors: Mapping[str, Any], scratch: Path) -> Checker:
+    """The checker of a file, with the checkpoint it needs written below `scratch`."""
+    folder = folders.complete(folders.VALLEY, scratch / "folder")
+    if not Valley2Vectors.takes(vectors):
+        target = scratch / "valley2_5"
+        if not target.exists():
+            folders.write_checkpoint(folder, TOKENIZER_SET, target)
+        return Valley25Vectors(target)
+    target = scratch / "valley2"
+    if not target.exists():
+        valley2_vectors.write_checkpoint(target, folder / "tokenizers" / "valley2")
+    return Valley2Vectors(target)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
@@ -63,16 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     notes: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
-        folder = folders.complete(folders.VALLEY, Path(scratch) / "folder")
-        checkpoint = folders.write_checkpoint(folder, TOKENIZER_SET, Path(scratch) / "checkpoint")
-        checker = Valley25Vectors(checkpoint)
         for file in asked.files:
             try:
                 vectors = read_vectors(file)
             except (OSError, ValueError) as error:
                 results.append(Result(file.stem, "file", error=f"no vectors: {error}"))
                 continue
-            results += check_sections(file.stem, vectors, checker)
+            results += check_sections(file.stem, vectors, checker_of(vectors, Path(scratch)))
             notes += not_yet(file.stem, vectors)
     return show(results, notes)
 

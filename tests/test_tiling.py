@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from golden.folders import DATA
 from valley.families.valley2 import VALLEY2
 from valley.pixels import cut_tiles, pack_patches
 from valley.tiling import AnyResolution, SideBySide, fitted
 from valley.types import Budget
 
-ROWS = json.loads((DATA / "valley2_vectors.json").read_text())["anyres_and_token_counts"]
 POLICY = AnyResolution("vision")
 RELEASED = VALLEY2.policy({})
 sides = st.integers(1, 3000)
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: "x".join(map(str, row["size"])))
-def test_published_counts(row: dict) -> None:
-    size = tuple(row["size"])
-    plan = RELEASED.plan(size, VALLEY2.published_budget)
-    assert plan.tiles is not None
-    assert plan.native is not None
-    assert list(plan.tiles.grid) == row["grid_wh"]
-    assert plan.tiles.count == row["tiles"]
-    assert list(POLICY.window(size, plan.tiles.grid).pooled) == row["unpad_hw"]
-    assert plan.tiles.num_tokens == row["siglip_tokens_single"]
-    assert list(plan.native.resizes[0]) == row["fetch_size"]
-    assert [1, plan.native.grid[1], plan.native.grid[0]] == row["grid_thw_hf"]
-    assert plan.num_tokens == row["total_hf_single"]
-    alone = Budget(max_tiles=1).over(VALLEY2.published_budget)
-    assert RELEASED.plan(size, alone).num_tokens == row["total_hf_multi"]
-    capped = Budget(max_pixels=1280 * 784).over(VALLEY2.published_budget)
-    assert RELEASED.plan(size, capped).num_tokens == row["total_chat_single"]
 
 
 def test_a_joined_map_above_the_limit_is_pooled() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,32 +35,41 @@ AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="let media be fetc
 Revision = Annotated[str | None, typer.Option(help="branch, tag or commit of a hub name")]
 Checkpoint = Annotated[str, typer.Argument(help="nano, a directory or a hub name")]
 
+# Options of `chat` alone.
+Question = Annotated[str | None, typer.Option("--prompt", "-p", help="the question")]
+System = Annotated[str | None, typer.Option(help="a system prompt, or @NAME for a preset")]
+Thinking = Annotated[Literal["off", "on"] | None, typer.Option(help="reason before answering")]
+NewTokens = Annotated[int, typer.Option(min=1)]
+Temperature = Annotated[float, typer.Option(min=0.0)]
+Seed = Annotated[int | None, typer.Option()]
+FrameRate = Annotated[float | None, typer.Option(help="frames per second instead")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16")]
+Attention = Annotated[str, typer.Option(help="sdpa, eager or flash_attention_2")]
+Draw = Annotated[
+    Path | None, typer.Option(help="write the picture with the boxes of the reply here")
+]
+
 
 @app.command()
 def chat(
     media: Media = None,
-    prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="the question")] = None,
+    prompt: Question = None,
     model: Model = "nano",
-    system: Annotated[
-        str | None, typer.Option(help="a system prompt, or @NAME for a preset")
-    ] = None,
-    thinking: Annotated[
-        Literal["off", "on"] | None, typer.Option(help="reason before answering")
-    ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1)] = 512,
-    temperature: Annotated[float, typer.Option(min=0.0)] = 0.0,
-    seed: Annotated[int | None, typer.Option()] = None,
+    system: System = None,
+    thinking: Thinking = None,
+    max_new_tokens: NewTokens = 512,
+    temperature: Temperature = 0.0,
+    seed: Seed = None,
     frames: Frames = None,
-    fps: Annotated[float | None, typer.Option(help="frames per second instead")] = None,
+    fps: FrameRate = None,
     max_pixels: MaxPixels = None,
     style: StyleName = "default",
     revision: Revision = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16")] = None,
-    attention: Annotated[str, typer.Option(help="sdpa, eager or flash_attention_2")] = "sdpa",
-    draw: Annotated[
-        Path | None, typer.Option(help="write the picture with the boxes of the reply here")
-    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    attention: Attention = "sdpa",
+    draw: Draw = None,
     allow_urls: AllowUrls = False,
     as_json: AsJson = False,
 ) -> None:
@@ -70,35 +80,32 @@ def chat(
     from valley.types import Budget, Sampling
 
     directory = locate(model, revision)
-    planner = Planner.of(directory)
     limits = Limits(allow_urls=allow_urls)
-    options: dict[str, Any] = {
-        "system": system,
-        "style": style,
-        "thinking": {None: None, "off": False, "on": True}[thinking],
-        "budget": Budget(max_pixels=max_pixels, max_frames=frames, fps=fps),
-    }
     # Media are opened and checked before a model is loaded.
-    request = planner.request(prompt or "", *(media or []), **options, limits=limits)
+    request = Planner.of(directory).request(
+        prompt or "",
+        *(media or []),
+        system=system,
+        style=style,
+        budget=Budget(max_pixels=max_pixels, max_frames=frames, fps=fps),
+        thinking=None if thinking is None else thinking == "on",
+        limits=limits,
+    )
     sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    if prompt is None and (as_json or not sys.stdin.isatty()):
+        raise ValueError("--prompt is missing: say what to ask with -p")
+    canvas = _canvas(request, prompt, draw)
 
     from valley.chat import load
     from valley.session import converse, summary
 
-    if prompt is None and (as_json or not sys.stdin.isatty()):
-        raise ValueError("--prompt is missing: say what to ask with -p")
-    canvas = _canvas(request, prompt, draw)
     session = load(directory, device, dtype, attention=attention, limits=limits)
     if prompt is None:
         converse(session, request, sampling, summary(directory))
         return
-    if as_json:
-        reply = next(iter(session.engine.run([request], sampling)))
-        print(json.dumps(_reply_record(reply), ensure_ascii=False))
-    else:
-        if model == "nano":
-            print(summary(directory), file=sys.stderr)
-        reply = _answer(session, request, sampling)
+    if model == "nano" and not as_json:
+        print(summary(directory), file=sys.stderr)
+    reply = _answer(session, request, sampling, as_json)
     if draw:
         _draw(canvas, reply, draw)
 
@@ -128,11 +135,11 @@ def _canvas(request: Any, prompt: str | None, draw: Path | None) -> Any:
     return pictures[0]
 
 
-def _answer(session: Any, request: Any, sampling: Any) -> Any:
+def _answer(session: Any, request: Any, sampling: Any, as_json: bool) -> Any:
     """Stream to a terminal; anything else gets the answer alone, as one piece. The reply."""
-    if not sys.stdout.isatty():
+    if as_json or not sys.stdout.isatty():
         reply = next(iter(session.engine.run([request], sampling)))
-        print(reply.text)
+        print(json.dumps(_reply_record(reply), ensure_ascii=False) if as_json else reply.text)
         return reply
     stream = session.engine.stream(request, sampling)
     try:
@@ -150,7 +157,7 @@ def _reply_record(reply: Any) -> dict[str, Any]:
         "text": reply.text,
         "thinking": reply.thinking,
         "cues": [{"index": cue.index, "text": cue.text} for cue in reply.cues],
-        "boxes": [[box.x0, box.y0, box.x1, box.y1, box.label] for box in reply.boxes],
+        "boxes": [list(astuple(box)) for box in reply.boxes],
         "usage": {
             "prompt_tokens": reply.usage.prompt_tokens,
             "visual_tokens": reply.usage.visual_tokens,

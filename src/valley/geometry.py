@@ -140,7 +140,7 @@ class Plan:
 
 def _scale_box(box: Box, source: Size, target: Size) -> Box:
     x, y = target[0] / source[0], target[1] / source[1]
-    return Box(box.x0 * x, box.y0 * y, box.x1 * x, box.y1 * y, box.label)
+    return replace(box, x0=box.x0 * x, y0=box.y0 * y, x1=box.x1 * x, y1=box.y1 * y)
 
 
 class Policy(Protocol):

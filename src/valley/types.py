@@ -152,13 +152,27 @@ class Budget:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels, `x0 <= x1`, `y0 <= y1`, with the words the model gave it."""
+    """A rectangle in pixels, `x0 <= x1`, `y0 <= y1`, with the words the model gave it.
+
+    `picture`: on which picture of the request, counted from 0 in reading order, frames included.
+    None where the reply leaves that open: the sides are then shares of any width and height, and
+    `on` makes them pixels of a picture that the caller chooses.
+    """
 
     x0: float
     y0: float
     x1: float
     y1: float
     label: str = ""
+    picture: int | None = 0
+
+    def on(self, picture: int, size: Size) -> Box:
+        """A box in shares as one in pixels of a picture of this size."""
+        if self.picture is not None:
+            raise ValueError(f"the box is in pixels of picture {self.picture} already")
+        (width, height) = size
+        sides = self.x0 * width, self.y0 * height, self.x1 * width, self.y1 * height
+        return Box(*sides, self.label, picture)
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ class LocalEngine:
             text=parsed.text,
             thinking=parsed.thinking,
             cues=parsed.cues,
-            boxes=boxes_in(raw, item.plans[0].original) if len(item.plans) == 1 else (),
+            boxes=boxes_in(raw, [plan.original for plan in item.plans]),
             usage=usage,
             finish_reason=reason,
             raw=raw,
