@@ -20,7 +20,7 @@ from valley.families import FAMILIES, chat_published, family_of
 from valley.families import valley2_5_published as published
 from valley.geometry import Plan
 from valley.model.files import read_json
-from valley.pixels import cut_grids, cut_tiles, pack_patches
+from valley.pixels import cut_all, cut_tiles, joined, pack_patches
 from valley.planning import Planner, budget_from, pictures_of
 from valley.prompt import IGNORE_INDEX, Tokens, Writer, flatten
 from valley.types import Budget, Image, Message, Request, Text, Usage, Video
@@ -222,11 +222,10 @@ class Encoder(ProcessorMixin):
         self, pictures: Sequence[PILImage.Image], plans: Sequence[Plan]
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """Patches of every picture and, where the line cuts some, its tiles."""
+        if grids := [plan.tile_grids for plan in plans if plan.tile_grids]:
+            return [], cut_all(pictures, grids)
         patches, tiles = [], []
         for picture, plan in zip(pictures, plans, strict=True):
-            if plan.tile_grids:
-                tiles.append(cut_grids(picture, plan.tile_grids))
-                continue
             rows = pack_patches(picture, plan.native)
             if len(rows) != (cells := plan.native.grid[0] * plan.native.grid[1]):
                 raise ValueError(
@@ -311,7 +310,7 @@ def pixel_tensors(
     """
     data: dict[str, Tensor] = {}
     if any(plan.tile_grids for plan in plans):
-        data["pixel_values"] = torch.from_numpy(np.concatenate(tiles))
+        data["pixel_values"] = torch.from_numpy(joined(tiles))
         data["num_patches"] = torch.tensor([len(stack) for stack in tiles])
         return data
     if patches:
