@@ -84,6 +84,7 @@ class Encoder(ProcessorMixin):
             single_resize,
             self.policy_options,
         )
+        self.planner.family.check_budget(self.planner.checkpoint_budget)
         if only_navit is not None and only_navit == self.planner.family.cuts_tiles:
             raise ValueError(
                 f"only_navit={only_navit} does not fit {self.planner.family.title}: leave it out"
