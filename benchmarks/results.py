@@ -27,10 +27,11 @@ def run(*command: str) -> str:
 
 
 def golden() -> str:
-    lines = run("tests/run_golden.py", "tests/data/golden/valley").splitlines()
+    sets = (run("tests/run_golden.py", f"tests/data/golden/{name}") for name in ("valley", "sail"))
+    valley, sail = (lines.splitlines()[-1] for lines in sets)
     files = ("tests/data/valley25_vectors.json", "tests/data/valley2_vectors.json")
     vectors = run("tests/run_vectors.py", *files).splitlines()
-    return f"Golden cases: {lines[-1]}. Vectors: {vectors[-1]}."
+    return f"Golden cases of Valley: {valley}; of SAIL-VL: {sail}. Vectors: {vectors[-1]}."
 
 
 def main() -> None:
@@ -45,9 +46,9 @@ Written by `make results` on: {machine}.
 
 ## Parity
 {golden()} The largest difference of each value is printed by
-`python tests/run_golden.py tests/data/golden/valley`. The set of Valley2 was computed by the
-published code; that of Valley2.5 was assembled from stock parts: its published config and tokenizer
-could not be had.
+`python tests/run_golden.py tests/data/golden/valley tests/data/golden/sail`. The sets of Valley2,
+SAIL-VL-1.5-2B, 1.6-8B and SAIL-VL2 were computed by the published code; that of Valley2.5 was
+assembled from stock parts, that of SAIL-VL-8B from published ones: their configs could not be had.
 
 ## nano
 Fonts, layouts, words and pictures that training never saw; greedy; "grey" is the share of right
@@ -60,6 +61,11 @@ The limit of the picture path is the resize; of the tower, matrix products; of a
 overhead of a step over many small matrices.
 
 {run("benchmarks/speed.py")}
+
+## Pictures to tiles beside SAIL-VL's model card
+Identical pixels. The limit of both is Pillow's decoding and resizing.
+
+{run("benchmarks/tiles.py")}
 
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every

@@ -213,6 +213,8 @@ def test_a_checkpoint_decides_how_pictures_are_cut(checkpoint: Path, tmp_path: P
         processor.save_pretrained(directory)
         again = AutoProcessor.from_pretrained(directory)
         assert again.encode(again.planner.request("Hi", photograph)).usage == encoded.usage
+    with pytest.raises(ValueError, match="no max_pixels"):
+        AutoProcessor.from_pretrained(checkpoint, max_pixels=5000)
     fewer = AutoProcessor.from_pretrained(limited, max_tiles=1, scales=1)
     assert fewer.encode(fewer.planner.request("Hi", photograph)).usage.visual_tokens == 256
 

@@ -20,7 +20,7 @@ from valley.families import FAMILIES, chat_published, family_of
 from valley.families import valley2_5_published as published
 from valley.geometry import Plan
 from valley.model.files import native_config, read_json
-from valley.pixels import cut_grids, cut_tiles, pack_patches
+from valley.pixels import cut_all, cut_tiles, joined, pack_patches
 from valley.planning import Planner, budget_from, pictures_of
 from valley.prompt import IGNORE_INDEX, Tokens, Writer, flatten
 from valley.types import Budget, Image, Message, Request, Text, Usage, Video
@@ -82,9 +82,10 @@ class Encoder(ProcessorMixin):
             min_pixels=min_pixels,
             max_pixels=max_pixels,
             frame_max_pixels=frame_max_pixels,
-            max_tiles=1 if anyres is False else max_tiles,
+            max_tiles=1 if anyres is False and line.cuts_tiles else max_tiles,
             scales=scales,
         )
+        line.check_budget(limits)
         self.planner = Planner(line, line.policy({}), limits, single_resize)
         if only_navit is not None and only_navit == self.planner.family.cuts_tiles:
             raise ValueError(
@@ -233,6 +234,8 @@ class Encoder(ProcessorMixin):
         self, pictures: Sequence[PILImage.Image], plans: Sequence[Plan]
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """Patches of every picture, where a tower takes some, and its tiles, likewise."""
+        if grids := [plan.tile_grids for plan in plans if plan.tile_grids]:
+            return [], cut_all(pictures, grids)
         patches, tiles = [], []
         for picture, plan in zip(pictures, plans, strict=True):
             if view := plan.native:
@@ -242,8 +245,6 @@ class Encoder(ProcessorMixin):
                         f"a picture of {plan.original} gave {len(rows)} patches, not {cells}"
                     )
                 patches.append(rows)
-            if plan.tile_grids:
-                tiles.append(cut_grids(picture, plan.tile_grids))
             if plan.tiles:
                 tiles.append(cut_tiles(picture, plan.tiles))
         return patches, tiles
@@ -323,7 +324,7 @@ def pixel_tensors(
     """
     data: dict[str, Tensor] = {}
     if any(plan.tile_grids for plan in plans):
-        data["pixel_values"] = torch.from_numpy(np.concatenate(tiles))
+        data["pixel_values"] = torch.from_numpy(joined(tiles))
         data["num_patches"] = torch.tensor([len(stack) for stack in tiles])
         return data
     if patches:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from valley.geometry import TileGrids, Tiles, View
+
+Result = TypeVar("Result")
 
 #: Mean and standard deviation per RGB channel of CLIP's training pictures, which Qwen2-VL keeps.
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
@@ -24,10 +31,38 @@ _IMAGENET = (
 ) / np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
-def cut_grids(picture: Image.Image, tiles: TileGrids) -> NDArray[np.float32]:
+def in_parallel(work: Callable[..., Result], *arguments: Iterable[Any]) -> list[Result]:
+    """`map` on as many threads as there are cores: Pillow and NumPy release the interpreter."""
+    calls = list(zip(*arguments, strict=True))
+    if len(calls) < 2:
+        return [work(*call) for call in calls]
+    with ThreadPoolExecutor(min(len(calls), os.cpu_count() or 1)) as threads:
+        return list(threads.map(lambda call: work(*call), calls))
+
+
+def cut_all(
+    pictures: Sequence[Image.Image], plans: Sequence[TileGrids]
+) -> list[NDArray[np.float32]]:
+    """The tiles of every picture, as parts of one array that `joined` gives back uncopied."""
+    ends = np.cumsum([tiles.count for tiles in plans])
+    side = plans[0].side
+    whole = np.empty((ends[-1], 3, side, side), dtype=np.float32)
+    return in_parallel(cut_grids, pictures, plans, np.split(whole, ends[:-1]))
+
+
+def joined(stacks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The arrays one after another."""
+    base: Any = stacks[0].base
+    one = base is not None and all(stack.base is base for stack in stacks)
+    return base if one and len(base) == sum(map(len, stacks)) else np.concatenate(stacks)
+
+
+def cut_grids(
+    picture: Image.Image, tiles: TileGrids, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """The picture stretched over each grid and cut into its tiles: `[tiles, 3, S, S]`."""
     side, start = tiles.side, 0
-    cut = np.empty((tiles.count, 3, side, side), dtype=np.float32)
+    cut = np.empty((tiles.count, 3, side, side), dtype=np.float32) if out is None else out
     for columns, rows in tiles.grids:
         whole = picture.resize((columns * side, rows * side), Image.Resampling.BICUBIC)
         blocks = np.asarray(whole).reshape(rows, side, columns, side, 3).swapaxes(1, 2)

@@ -17,6 +17,7 @@ from valley.encoding import Encoder, black, grids, pixel_tensors
 from valley.families import valley2_5_published as published
 from valley.geometry import Plan
 from valley.media.images import open_image
+from valley.pixels import in_parallel
 from valley.types import Budget, Image, Message, Request, Video
 
 
@@ -112,7 +113,7 @@ class ValleyProcessor(Encoder):
             raise ValueError(
                 "pass a clip's frames as images, or use apply_chat_template(tokenize=True)"
             )
-        pictures = [open_image(source) for source in _flat(images)]
+        pictures = in_parallel(open_image, _flat(images))
         plans = self._plans([picture.size for picture in pictures], limits)
         data: dict[str, Any] = {}
         if text is not None:

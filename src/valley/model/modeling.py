@@ -39,6 +39,8 @@ class VisionLanguagePreTrainedModel(PreTrainedModel):
         "Qwen3DecoderLayer",
         "Qwen2VLVisionBlock",
         "SiglipEncoderLayer",
+        "Aimv2EncoderLayer",
+        "InternVLVisionLayer",
     ]
     _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
     _supports_flash_attn = True
