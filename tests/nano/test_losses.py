@@ -1,8 +1,8 @@
-"""What teaches nano besides the answers."""
+"""What teaches nano: marks, alignment, told pictures and answers."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,96 +10,152 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from valley.data.synthetic.sample import Marks
+from valley.data.synthetic.clips import clip
+from valley.data.synthetic.shapes import shape_scene
+from valley.data.synthetic.words import word_strip
 from valley.model.files import NANO
 from valley.model.modeling import Valley2_5ForConditionalGeneration
-from valley.nano.losses import Trainer, mark_tokens, shape_places
-from valley.nano.shape import nano_config
-from valley.nano.train import Options, rate_at, told_at
+from valley.nano.batches import Group, collate
+from valley.nano.losses import MARK_CLASSES, MarkHead, Trainer, answers_right
+from valley.nano.shape import attend_to_neighbours, nano_config
+from valley.processing import ValleyProcessor
+
+NAMES = (
+    *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|image_pad|>"),
+    *("<im_start>", "<im_end>", "user", "\n", " "),
+)
 
 
 @pytest.fixture(scope="module")
-def trainer() -> Trainer:
+def ids() -> dict[str, int]:
     tokenizer = AutoTokenizer.from_pretrained(Path(NANO))
-    names = ("<|im_end|>", "<|endoftext|>", "<|image_pad|>")
-    ids = {name: tokenizer.encode(name)[0] for name in names}
+    return {name: tokenizer.encode(name)[0] for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def trainer(ids: dict[str, int]) -> Trainer:
     torch.manual_seed(0)
-    model = Valley2_5ForConditionalGeneration(nano_config(len(tokenizer), ids))
-    return Trainer(model, mark_tokens(tokenizer))
-
-
-def one_block(draw: str) -> torch.Tensor:
-    """Marks of a picture of one block: (1, 4 patches, 4 slots)."""
-    marks = Marks((28, 28), (1, 1))
-    if draw == "circle":
-        marks.shape("circle", "red", 5, 5)
-    else:
-        marks.glyph(draw, 5, 5)
-    return torch.from_numpy(marks.array.reshape(1, 4, 4).copy())
-
-
-def test_told_pictures_are_the_words_for_what_they_show(trainer: Trainer) -> None:
     tokenizer = AutoTokenizer.from_pretrained(Path(NANO))
-    table = trainer.model.model.language_model.embed_tokens.weight
-    seen = torch.randn(3, 1, 1, 256)
-    marks = torch.cat([one_block("circle"), one_block("q"), one_block("x")])
-    nowhere = torch.zeros(3, 4, 2)
-    told = trainer.tell(seen, marks, nowhere, 2)
-    circle = table[tokenizer.encode(" circle")[0]] + table[tokenizer.encode(" red")[0]]
-    torch.testing.assert_close(told[0, 0, 0], circle)
-    torch.testing.assert_close(told[1, 0, 0], table[tokenizer.encode("q")[0]])
-    assert torch.equal(told[2], seen[2])
-    unknown = torch.from_numpy(np.full((3, 4, 4), 255, np.uint8))
-    assert not trainer.tell(seen, unknown, nowhere, 1)[0].any()
+    return Trainer(Valley2_5ForConditionalGeneration(nano_config(len(tokenizer), ids)).float())
 
 
-def test_alignment_falls_as_tokens_near_the_words(trainer: Trainer) -> None:
-    marks = one_block("q")
-    held, places = torch.zeros(4, dtype=torch.bool), torch.zeros(4, 2)
-    word = trainer.tell(torch.zeros(1, 1, 1, 256), marks, places[None], 1).view(1, 256).detach()
-    steps = [word * size for size in (-1.0, 1.0, 9.0)]
-    far, near, nearer = (trainer.align(x, marks.view(-1, 4), held, places) for x in steps)
-    assert nearer < near < far
+def group_of(kind: str, grid: tuple[int, int] = (3, 3), number: int = 3) -> Group:
+    draw = {
+        "word": word_strip,
+        "shape": partial(shape_scene, questions=2),
+        "clip": partial(clip, frames=2, questions=1),
+    }[kind]
+    rng = np.random.default_rng(4)
+    samples = [draw(rng, grid) for _ in range(number)]
+    return collate(AutoTokenizer.from_pretrained(Path(NANO)), kind, grid, samples)
 
 
-def two_shapes() -> torch.Tensor:
-    """Marks of one picture of one row of two blocks, a shape at either end: (1, 8, 4)."""
-    marks = Marks((56, 28), (1, 2))
-    marks.shape("circle", "red", 7, 7)
-    marks.shape("star", "blue", 49, 21)
-    return torch.from_numpy(marks.array.reshape(2, 2, 2, 4).transpose(1, 0, 2, 3).reshape(1, 8, 4))
+def test_the_head_is_right_when_it_says_what_the_marks_say() -> None:
+    group = group_of("shape")
+    marks = group.marks.view(3, -1, 4)
+    head = MarkHead(192)
+    worst = head(torch.randn(3, 36, 192), marks, group.grid)
+    start = 0
+    outputs = torch.zeros(3, 36, sum(MARK_CLASSES) + 2)
+    for slot, classes in enumerate(MARK_CLASSES):
+        outputs[..., start : start + classes].scatter_(-1, marks[..., slot, None].long(), 30.0)
+        start += classes
+    head.linear = torch.nn.Identity()
+    head.norm = torch.nn.Identity()
+    best = head(outputs, marks, group.grid)
+    shapes = float((marks[..., 2] > 0).sum())
+    assert best.right["kind"] == best.right["colour"] == (shapes, shapes)
+    # Only places, which the outputs all put in the middle, are still wrong.
+    assert best.loss < worst.loss
+    assert best.right["place"][0] > 0
+    assert worst.right["kind"][0] < shapes
 
 
-def test_places_are_told_from_the_middle_of_all_shapes() -> None:
-    held, places = shape_places(two_shapes(), (1, 2))
-    assert held[0].nonzero().flatten().tolist() == [0, 7]
-    torch.testing.assert_close(places[0, 0], torch.tensor([-0.375, -0.25]))
-    torch.testing.assert_close(places[0, 7], torch.tensor([0.375, 0.25]))
-    assert not places[0, 1:7].any()
-    letters, nothing = shape_places(one_block("q"), (1, 1))
-    assert not letters.any() and not nothing.any()
+def test_alignment_reaches_the_tower_only_when_asked(trainer: Trainer) -> None:
+    group = group_of("shape")
+    patches = trainer.model.model.vision_tower.patch_embed.proj.weight
+    connector = trainer.model.model.vision_connector.mlp[2].weight
+
+    def gradients(apart: bool, part: str) -> tuple[float, float]:
+        trainer.zero_grad()
+        seen, _ = trainer.look(group, "cpu", apart)
+        head = trainer.head(
+            trainer.features(group.pixels.flatten(0, 1), group.grid),
+            group.marks.view(3, -1, 4),
+            group.grid,
+        )
+        (seen.loss - head.loss if part == "alignment" else head.loss).backward()
+        return tuple(0.0 if p.grad is None else float(p.grad.norm()) for p in (patches, connector))
+
+    tower, connected = gradients(apart=True, part="alignment")
+    assert tower == pytest.approx(0, abs=1e-4)
+    assert connected > 0
+    assert gradients(apart=False, part="alignment")[0] > 1e-3
+    assert gradients(apart=True, part="marks")[0] > 1e-3
 
 
-def test_places_are_told_and_learnt_along_the_axes(trainer: Trainer) -> None:
-    marks = two_shapes()
-    held, places = shape_places(marks, (1, 2))
-    words = trainer.tell(torch.zeros(1, 1, 2, 256), marks, places * 0, 1)
-    told = trainer.tell(torch.zeros(1, 1, 2, 256), marks, places, 1)
-    found = (told - words)[0, 0] @ trainer.axes.T
-    torch.testing.assert_close(found, torch.tensor([[-0.375, -0.25], [0.375, 0.25]]))
-    right, wrong = (
-        trainer.align((told - words)[0, 0] * sign, marks[0], held[0], places[0])
-        for sign in (1.0, -1.0)
-    )
-    assert right < wrong
+def test_told_pictures_do_not_depend_on_pixels(trainer: Trainer, ids: dict[str, int]) -> None:
+    group = group_of("clip", number=2)
+    torch.manual_seed(1)
+    told = trainer.tell(group, "cpu")
+    assert told.shape == (4, 9, 256)
+    exact = trainer.codes(group.marks.view(4, -1, 4), group.grid)
+    assert 0.01 < float((told - exact).std()) < 0.02
+    group.pixels = torch.zeros_like(group.pixels)
+    torch.manual_seed(1)
+    assert torch.equal(trainer.tell(group, "cpu"), told)
+    loss, (right, asked) = trainer.answer(told, group, ids, "cpu")
+    assert 5 < float(loss) < 9  # about the logarithm of the vocabulary
+    assert (right, asked) == (0.0, 2.0)
 
 
-def test_rates_and_shares_over_a_run() -> None:
-    options = Options(steps=100, warmup=10, decay_from=0.5, told_until=0.4)
-    rates = [rate_at(step, options) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[9:50] == pytest.approx([1.0] * 41, abs=2e-3)
-    assert all(later < earlier for earlier, later in pairwise(rates[50:]))
-    assert told_at(0, options) == 0.5
-    assert told_at(20, options) == pytest.approx(0.25)
-    assert told_at(40, options) == told_at(99, options) == 0.0
+def test_the_trainers_tokens_are_those_of_the_model(trainer: Trainer, ids: dict[str, int]) -> None:
+    """Dense pictures in training give the embeddings that the packed form gives in use."""
+    group = group_of("word", (1, 4), 1)
+    processor = ValleyProcessor.from_pretrained(NANO)
+    picture = group.pixels[0, 0].numpy()
+    with torch.no_grad():
+        _, tokens = trainer.look(group, "cpu", apart=False)
+        batch = processor(
+            text="<|image_pad|>", images=[picture], min_pixels=28 * 28, return_tensors="pt"
+        )
+        features = trainer.model.model.get_image_features(
+            batch["pixel_values"], image_grid_thw=batch["image_grid_thw"]
+        )
+    torch.testing.assert_close(tokens[0], features.pooler_output[0], atol=1e-4, rtol=1e-4)
+    shown = trainer.embed(tokens[None, :1], ids, group.after)
+    assert shown.shape[1] == 3 + 1 + 4 + 1 + group.after.shape[1]
+    torch.testing.assert_close(shown[0, 4:8], tokens[0])
+
+
+def test_answers_are_right_as_a_whole() -> None:
+    asked = torch.tensor([[0, 1, 1, 0, 1], [1, 1, 0, 1, 1], [0, 0, 0, 0, 0]]).bool()
+    same = torch.ones_like(asked)
+    assert answers_right(same, asked) == (4.0, 4.0)
+    same[0, 1] = False
+    assert answers_right(same, asked) == (3.0, 4.0)
+    same[0, 2] = False
+    assert answers_right(same, asked) == (3.0, 4.0)
+    same[1, 4] = False
+    assert answers_right(same, asked) == (2.0, 4.0)
+
+
+def test_heads_begin_by_looking_at_their_neighbours(trainer: Trainer) -> None:
+    tower = trainer.model.model.vision_tower
+    attend_to_neighbours(tower)
+    block = tower.blocks[0]
+    assert not block.attn.qkv.bias.view(3, -1)[2].any()
+    seen: list[torch.Tensor] = []
+
+    def spy(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        seen.append((q @ k.transpose(-1, -2)).argmax(-1))
+        return v
+
+    group = group_of("shape")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("valley.nano.losses.F.scaled_dot_product_attention", spy)
+        blank = torch.full_like(group.pixels, 128).flatten(0, 1)
+        trainer.features(blank, group.grid)
+    # Patches stand in the order of 2x2 blocks, three blocks in a row: patch 3 is the lower right
+    # one of the first block.
+    assert [int(seen[0][0, head, 3]) for head in range(5)] == [3, 2, 6, 1, 13]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,12 @@ from valley.data.synthetic.clips import clip
 from valley.data.synthetic.words import word_strip
 from valley.model.checkpoint import inspect
 from valley.nano import batches, train
+from valley.nano.batches import Plan
 from valley.nano.measure import Item, accuracy, ask_all, grey, markdown
+from valley.nano.stages import SAYS, SEES, STAGES, rate_at
 
 
-def small_plan(rng: Any) -> list[tuple[str, Any, tuple[int, int], int]]:
+def small_plan(rng: Any, progress: float) -> Plan:
     return [
         ("word", word_strip, (1, 4), 2),
         ("clip", lambda rng, grid: clip(rng, grid, 2), (2, 2), 1),
@@ -30,8 +35,9 @@ def small_plan(rng: Any) -> list[tuple[str, Any, tuple[int, int], int]]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Trains with the given options in this process."""
-    monkeypatch.setattr(batches, "plan_groups", small_plan)
+    """Trains with the given options in this process, four steps a stage."""
+    small = {s.name: replace(s, plan=small_plan, steps=4, warmup=2) for s in STAGES.values()}
+    monkeypatch.setattr(train, "STAGES", small)
     threads = torch.get_num_threads()
 
     def start(folder: Path, *options: str) -> Path:
@@ -46,21 +52,40 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_stopped_run_continues_bit_equal(run: Any, tmp_path: Path) -> None:
-    straight = run(tmp_path / "a", "--steps", "4")
-    run(tmp_path / "b", "--steps", "4", "--stop", "2")
-    continued = run(tmp_path / "b", "--steps", "4")
-    first, second = (load_file(out / "model.safetensors") for out in (straight, continued))
+    straight = run(tmp_path / "a")
+    for stage in STAGES:
+        run(tmp_path / "b", "--stage", stage, "--stop", "2")
+        run(tmp_path / "b", "--stage", stage)
+    first = load_file(straight / "model.safetensors")
+    second = load_file(tmp_path / "b/out/model.safetensors")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    rows = (tmp_path / "b/work/log.jsonl").read_text().splitlines()
-    assert [json.loads(row)["step"] for row in rows] == [1, 2, 3, 4]
-    other = run(tmp_path / "c", "--steps", "4", "--seed", "2")
+    for stage in STAGES:
+        rows = (tmp_path / f"b/work/{stage}.jsonl").read_text().splitlines()
+        assert [json.loads(row)["step"] for row in rows] == [1, 2, 3, 4]
+    other = run(tmp_path / "c", "--seed", "2")
     third = load_file(other / "model.safetensors")
     assert any(not torch.equal(first[name], third[name]) for name in first)
 
 
+def test_each_stage_moves_its_own_parts(run: Any, tmp_path: Path) -> None:
+    """A stage leaves other parts alone and begins with what earlier ones made."""
+    run(tmp_path)
+    look, tell, compare, ask = (
+        torch.load(tmp_path / f"work/{name}.pt", weights_only=True)["trainer"] for name in STAGES
+    )
+    weights = [name for name in look if name.endswith(".weight") and "norm" not in name]
+    for name in weights:
+        assert name.startswith(SEES) != name.startswith(SAYS), name
+        assert not torch.equal(look[name], tell[name]), name
+        assert torch.equal(tell[name], compare[name]) == name.startswith(SEES), name
+        made = look[name] if name.startswith(SEES) else compare[name]
+        assert (ask[name] - made).abs().max() < 0.1, name
+        assert not torch.equal(ask[name], made), name
+
+
 def test_what_training_writes_is_a_checkpoint(run: Any, tmp_path: Path) -> None:
-    out = run(tmp_path, "--steps", "2")
+    out = run(tmp_path, "--share", "0.25")
     assert inspect(out).complete
     chat = load(out, device="cpu")
     assert chat.engine.model.dtype == torch.float32
@@ -70,20 +95,59 @@ def test_what_training_writes_is_a_checkpoint(run: Any, tmp_path: Path) -> None:
     assert [name for name, _, _ in results] == ["words", "words"]
 
 
-def test_training_learns(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss of a few pictures, seen again and again, falls."""
-    plan = small_plan(None)
-    monkeypatch.setattr(batches, "plan_groups", lambda rng: plan)
-    seen = batches.Steps.__getitem__
-    monkeypatch.setattr(batches.Steps, "__getitem__", lambda self, step: _first(seen, self, step))
-    run(tmp_path, "--steps", "12")
-    rows = [json.loads(row) for row in (tmp_path / "work/log.jsonl").read_text().splitlines()]
-    assert rows[-1]["word_loss"] < 0.8 * rows[0]["word_loss"]
+@pytest.mark.parametrize("stage", ["look", "tell"])
+def test_training_learns(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """The pictures of one step, seen again and again, are learnt."""
+    drawn = batches.Steps.__getitem__
+    monkeypatch.setattr(
+        batches.Steps,
+        "__getitem__",
+        lambda self, step: replace(drawn(self, 0), step=step),
+    )
+    run(tmp_path, "--stage", stage, "--share", "10")
+    rows = [json.loads(row) for row in (tmp_path / f"work/{stage}.jsonl").read_text().splitlines()]
+    measure = {"look": "word align", "tell": "word loss"}[stage]
+    assert rows[-1][measure] < 0.7 * rows[0][measure]
 
 
-def _first(draw: Any, steps: Any, step: int) -> Any:
-    batch = draw(steps, 0)
-    return batches.Batch(step, batch.groups, batch.cpu_seconds)
+def test_plans_grow_harder() -> None:
+    rng = batches.np.random.default_rng(0)
+    first, last = (dict(kinds(batches.plan_look(rng, p))) for p in (0.0, 1.0))
+    assert set(first) == {"sheet"}
+    assert set(last) >= {"sheet", "page", "card", "word", "shape", "clip", "easy", "unknown"}
+    assert last["sheet"] < first["sheet"]
+    lengths = []
+    for progress in (0.0, 1.0):
+        plan = batches.plan_tell(batches.np.random.default_rng(1), progress)
+        _, draw, grid, _ = next(group for group in plan if group[0] == "word")
+        texts = [draw(batches.np.random.default_rng(i), grid).dialog[0][1] for i in range(20)]
+        lengths.append(max(len(text) for text in texts if text != "A word."))
+    assert lengths[0] == 1
+    assert lengths[1] > 4
+
+
+def kinds(plan: Plan) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for kind, _, _, number in plan:
+        found[kind] += number
+    return found
+
+
+def test_groups_are_shared_out_evenly() -> None:
+    plan = batches.plan_ask(batches.np.random.default_rng(0), 0.5)
+    shares = batches.share_out(plan, 2)
+    assert sorted(index for share in shares for index in share) == list(range(len(plan)))
+    assert all(shares)
+
+
+def test_rates_over_a_stage() -> None:
+    stage = replace(STAGES["look"], warmup=10, decay_from=0.5)
+    rates = [rate_at(step, 100, stage) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:50] == pytest.approx([1.0] * 41, abs=2e-3)
+    assert all(later < earlier for earlier, later in pairwise(rates[50:]))
 
 
 def test_answers_are_compared_without_case_and_final_stops() -> None:

@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from valley.nano.losses import Trainer
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration of Muon (Jordan et al., 2024)."""
 
@@ -81,3 +83,26 @@ def split_parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor], lis
         else:
             plain.append(parameter)
     return hidden, matrices, plain
+
+
+def make_optimizers(trainer: Trainer, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for the rest that is trained.
+
+    No weight decay on vectors. The head has to grow fast for the tower to learn at all; the patch
+    embedding, whose inputs are wide, learns slower.
+    """
+    hidden, matrices, plain = split_parameters(trainer)
+    patches = {id(p) for p in trainer.model.model.vision_tower.patch_embed.parameters()}
+    head = {id(p) for p in trainer.head.parameters()}
+    connector = [p for p in matrices if id(p) not in patches | head]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in plain if id(p) not in head]},
+        {"params": [p for p in matrices if id(p) in patches], "factor": 0.3},
+        {"params": [p for p in [*matrices, *plain] if id(p) in head], "factor": 4.0},
+        {"params": connector, "weight_decay": 0.05},
+    ]
+    groups = [{"weight_decay": 0.0} | group for group in groups if group["params"]]
+    return [
+        Muon([{"params": hidden}], rate, weight_decay=0.05),
+        torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.97), fused=True),
+    ]

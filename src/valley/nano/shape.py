@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
+from torch import nn
+
 from valley.model.config import Valley2_5Config
+
+NEIGHBOURS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))
+"""Where the tower's heads look at first, in patches (down, right); one more looks anywhere."""
+ATTRACTION = 3.5
+FREQUENCIES = 3
+"""How strongly, and by how many of the rotary frequencies of an axis, fastest first."""
 
 
 def nano_config(vocabulary: int, token: dict[str, int]) -> Valley2_5Config:
@@ -41,3 +52,25 @@ def nano_config(vocabulary: int, token: dict[str, int]) -> Valley2_5Config:
         eos_token_id=token["<|im_end|>"],
         pad_token_id=token["<|endoftext|>"],
     )
+
+
+@torch.no_grad()
+def attend_to_neighbours(tower: nn.Module) -> None:
+    """Biases of queries and keys by which heads begin as the taps of a convolution.
+
+    In the manner of arXiv 2103.10697, with rotary positions: a key turned by an offset meets its
+    query at that offset best, whatever the patches show.
+    """
+    for block in tower.blocks:
+        heads, bias = block.attn.num_heads, block.attn.qkv.bias
+        width = len(bias) // (3 * heads)
+        queries, keys, _ = bias.zero_().view(3, heads, 2, width // 2).unbind(0)
+        per_axis = width // 4
+        for head, offsets in enumerate(NEIGHBOURS[: heads - 1]):
+            for axis, offset in enumerate(offsets):
+                for index in range(FREQUENCIES):
+                    angle = offset * 10000.0 ** (-index / per_axis)
+                    place = axis * per_axis + index
+                    queries[head, 0, place] = ATTRACTION * math.cos(angle)
+                    queries[head, 1, place] = ATTRACTION * math.sin(angle)
+                    keys[head, 0, place] = ATTRACTION

@@ -272,6 +272,7 @@ def draw_card(
     areas, picture = _areas(card, side, margin, len(rows))
     if picture:
         insert(rng, card.image, picture)
+        card.marks.picture(picture)
     per_column = -(-len(rows) // len(areas))
     for index, area in enumerate(areas):
         names = rows[index * per_column : (index + 1) * per_column]

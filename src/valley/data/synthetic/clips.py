@@ -44,9 +44,16 @@ def _path(
 
 
 def clip(
-    rng: np.random.Generator, grid: tuple[int, int], frames: int, questions: int = 6
+    rng: np.random.Generator,
+    grid: tuple[int, int],
+    frames: int,
+    questions: int = 6,
+    others: tuple[int, ...] = (0, 0, 1, 2),
 ) -> Sample:
-    """`frames` pictures: one shape that moves or stays, and up to two that stay."""
+    """`frames` pictures: one shape that moves or stays, and some that stay.
+
+    others: how many stay, each as likely.
+    """
     width, height = grid[1] * BLOCK, grid[0] * BLOCK
     names = list(COLOURS)
     back = pick(rng, ("white", "black", "gray", *names))
@@ -54,7 +61,7 @@ def clip(
     paper = jitter(rng, COLOURS[back], 8)
     direction = pick(rng, list(STEPS)) if rng.random() < 0.75 else None
     things = []
-    for index in range(1 + int(rng.choice([0, 0, 1, 2]))):
+    for index in range(1 + int(rng.choice(others))):
         r = min(width, height) * float(rng.uniform(0.1, 0.2))
         colour = pick(rng, usable)
         usable = [n for n in usable if n != colour]

@@ -7,7 +7,10 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from valley.data.synthetic.sample import MARK_SLOTS, Sample, add_noise, to_grid
+from valley.data.synthetic.sample import COLOURS, KINDS, Marks, Sample, add_noise, to_grid
+
+CONTRAST = 60
+"""Sum over three channels by which a pixel of the shape differs from the background, of 765."""
 
 
 @cache
@@ -41,8 +44,31 @@ def easy_sample(rng: np.random.Generator, grid: tuple[int, int], questions: int 
     frame = to_grid(image, grid)
     if rng.random() < 0.2:
         frame = add_noise(rng, frame, float(rng.uniform(1, 5)))
+    asked = pairs
     if questions == 1 and rng.random() < 0.5:
-        pairs = tuple(pair for pair in pairs if pair[0].startswith("what")) or pairs
-    chosen = [pairs[int(i)] for i in rng.permutation(len(pairs))[:questions]]
-    unknown = np.full((1, grid[0] * 2, grid[1] * 2, MARK_SLOTS), 255, np.uint8)
-    return Sample([frame], chosen, unknown)
+        asked = tuple(pair for pair in pairs if pair[0].startswith("what")) or pairs
+    chosen = [asked[int(i)] for i in rng.permutation(len(asked))[:questions]]
+    return Sample([frame], chosen, _marks(image, grid, pairs).array[None])
+
+
+def _marks(image: Image.Image, grid: tuple[int, int], pairs: tuple[tuple[str, str], ...]) -> Marks:
+    """The one shape, where its pixels are in the middle, as far as the answers tell what it is."""
+    pixels = np.asarray(image).astype(int)
+    ys, xs = np.nonzero(np.abs(pixels - pixels[0, 0]).sum(-1) > CONTRAST)
+    marks = Marks(image.size, grid)
+    if len(xs):
+        marks.shape(_told(pairs, KINDS), _told(pairs, tuple(COLOURS)), xs.mean(), ys.mean())
+    return marks
+
+
+def _told(pairs: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> str | None:
+    """Which of the names the questions and answers give to the shape."""
+    for question, answer in pairs:
+        words = question.rstrip("?").split()
+        if answer in names:
+            return answer
+        affirmed = (answer == "yes") != ("not" in words or "no" in words)
+        if affirmed and words[0] != "what":
+            for name in set(names) & set(words):
+                return name
+    return None

@@ -8,70 +8,66 @@ from PIL import Image, ImageDraw
 from valley.data.synthetic.fonts import load, pick_font
 from valley.data.synthetic.phrases import ask
 from valley.data.synthetic.sample import BLOCK, Marks, Sample, add_noise, to_grid
-from valley.data.synthetic.words import cased, ink_and_paper, random_text, write
+from valley.data.synthetic.words import cased, ink_and_paper, print_colours, random_text, write
 
 # These wordings are not among the tokenizer's template words: the model spells them.
 FIRST = ("What is the first word?", "Read the first word.")
 LAST = ("What is the last word?", "Read the last word.")
 
 
-def page(rng: np.random.Generator, grid: tuple[int, int], held_out: bool = False) -> Sample:
+def page(
+    rng: np.random.Generator, grid: tuple[int, int], tracking: float = 0.0, held_out: bool = False
+) -> Sample:
     """Lines of unrelated words, numbers and letters; asks for the first and the last.
 
-    grid: (rows, columns) of 28-pixel blocks.
+    grid: (rows, columns) of 28-pixel blocks; tracking: additional pixels between characters, and
+    between lines.
     """
     width, height = grid[1] * BLOCK, grid[0] * BLOCK
-    ink, paper = ink_and_paper(rng) if rng.random() < 0.25 else _print_colours(rng)
+    ink, paper = ink_and_paper(rng) if rng.random() < 0.25 else print_colours(rng)
     image = Image.new("RGB", (width, height), paper)
-    draw, marks = ImageDraw.Draw(image), Marks((width, height), grid)
-    path = pick_font(rng, held_out)
+    canvas = ImageDraw.Draw(image), Marks((width, height), grid)
     shown: list[str] = []
     y = float(rng.uniform(1, 8))
     while True:
-        size = int(rng.integers(11, 25))
+        path, size = pick_font(rng, held_out), int(rng.integers(11, 25))
         top, bottom = load(path, size).getbbox("Ag$")[1::2]
-        if y + bottom - top > height:
+        if y + bottom - top > height and shown:
             break
-        _line(rng, draw, marks, (y, width), path, size, ink, shown)
-        y += bottom - top + float(rng.uniform(2, 8))
+        shown += _line(rng, canvas, (y, width), path, size, ink, tracking)
+        y += bottom - top + float(rng.uniform(2, 8)) + tracking
     frame = to_grid(image, grid)
     if rng.random() < 0.3:
         frame = add_noise(rng, frame, float(rng.uniform(1, 8)))
     dialog = [(ask(rng, FIRST), shown[0]), (ask(rng, LAST), shown[-1])]
-    return Sample([frame], dialog, marks.array[None])
-
-
-def _print_colours(rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Ink and paper as most print has them: dark on light, now and then light on dark."""
-    dark = tuple(int(v) for v in rng.integers(0, 60, 3))
-    light = tuple(int(v) for v in rng.integers(215, 256, 3))
-    return (dark, light) if rng.random() < 0.8 else (light, dark)
+    return Sample([frame], dialog, canvas[1].array[None])
 
 
 def _line(
     rng: np.random.Generator,
-    draw: ImageDraw.ImageDraw,
-    marks: Marks,
+    canvas: tuple[ImageDraw.ImageDraw, Marks],
     place: tuple[float, int],
     path: str,
     size: int,
     ink: tuple[int, ...],
-    shown: list[str],
-) -> None:
-    """Writes texts from left to right until the line is full, at least one."""
+    tracking: float,
+) -> list[str]:
+    """Writes texts from left to right until the line is full, at least one; returns them."""
     (y, width), font = place, load(path, size)
     x = float(rng.uniform(1, 10))
     tops = font.getbbox("Ag$")[1]
+    shown: list[str] = []
     for attempt in range(12):
         text = random_text(rng)
         written = cased(rng, text)
         left, top, right, _ = font.getbbox(written)
-        if x + right - left > width:
+        if x + right - left + tracking * len(written) > width:
             if attempt == 0:
                 written = text = text[:2]
             else:
                 break
         # All texts of a line stand on one base line.
-        write(draw, marks, written, (x, y + top - tops), path, size, ink)
+        write(*canvas, written, (x, y + top - tops), path, size, ink, tracking)
         shown.append(text)
-        x += right - left + size * float(rng.uniform(0.3, 0.9))
+        x += right - left + tracking * len(written) + size * float(rng.uniform(0.3, 0.9))
+    return shown

@@ -164,9 +164,10 @@ def unknown_picture(rng: np.random.Generator, grid: tuple[int, int], questions: 
     """A picture whose every question is declined."""
     frame = to_grid(any_picture(rng, (grid[1] * BLOCK, grid[0] * BLOCK)), grid)
     dialog = [(out_of_domain_question(rng), DECLINE) for _ in range(questions)]
-    marks = Marks((grid[1] * BLOCK, grid[0] * BLOCK), grid).array
-    # Wallpapers and clip art may hold letters and shapes that nobody labelled.
-    return Sample([frame], dialog, np.full_like(marks[None], 255))
+    size = (grid[1] * BLOCK, grid[0] * BLOCK)
+    marks = Marks(size, grid)
+    marks.picture((0, 0, *size))
+    return Sample([frame], dialog, marks.array[None])
 
 
 def insert(rng: np.random.Generator, image: Image.Image, box: tuple[int, int, int, int]) -> None:

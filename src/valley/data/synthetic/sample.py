@@ -36,6 +36,12 @@ KINDS = ("circle", "square", "rectangle", "triangle", "star", "diamond", "cross"
 MARK_SLOTS = 4
 """Marks for each patch: left character, right character, shape kind, shape colour."""
 
+PICTURE = len(KINDS) + 1
+"""In place of a kind: the patch is part of a photograph, clip art or a texture."""
+
+UNKNOWN = 255
+"""In any slot: nobody labelled what is there."""
+
 
 @dataclass
 class Sample:
@@ -43,7 +49,7 @@ class Sample:
 
     frames: uint8 arrays of (height, width, 3), all of one size, sides in multiples of 28.
     dialog: (question, answer) pairs about them, in the order to be asked.
-    marks: uint8 (frames, height / 14, width / 14, 4); 0 means nothing there, 255 means unknown.
+    marks: uint8 (frames, height / 14, width / 14, 4); 0: nothing there, UNKNOWN: nobody knows.
     """
 
     frames: list[np.ndarray]
@@ -74,12 +80,22 @@ class Marks:
         if cell and index >= 0:
             self.array[cell[0], cell[1], cell[2]] = index + 1
 
-    def shape(self, kind: str, colour: str, x: float, y: float) -> None:
-        """Marks the patch that holds the centre of a shape."""
+    def shape(self, kind: str | None, colour: str | None, x: float, y: float) -> None:
+        """Marks the patch that holds the centre of a shape; None where it is not known."""
         cell = self._cell(x, y)
         if cell:
-            self.array[cell[0], cell[1], 2] = KINDS.index(kind) + 1
-            self.array[cell[0], cell[1], 3] = list(COLOURS).index(colour) + 1
+            slots = self.array[cell[:2]]
+            slots[2] = UNKNOWN if kind is None else KINDS.index(kind) + 1
+            slots[3] = UNKNOWN if colour is None else list(COLOURS).index(colour) + 1
+
+    def picture(self, box: tuple[float, float, float, float]) -> None:
+        """Marks all patches whose middle lies in a box (left, top, right, bottom) as a picture.
+
+        What letters or colours it holds is unknown.
+        """
+        left, right = (round(x * self._scale[0]) for x in box[::2])
+        top, bottom = (round(y * self._scale[1]) for y in box[1::2])
+        self.array[top:bottom, left:right] = (UNKNOWN, UNKNOWN, PICTURE, UNKNOWN)
 
 
 def to_grid(image: Image.Image, grid: tuple[int, int]) -> np.ndarray:

@@ -113,10 +113,12 @@ def shape_scene(
     questions: int = 5,
     held_out: bool = False,
     scale: float | None = None,
+    number: int | None = None,
 ) -> Sample:
-    """A scene of 0 to 9 shapes, mostly 1 to 5, with several questions."""
+    """A scene of `number` shapes, else 0 to 9, mostly 1 to 5, with several questions."""
     scale = scale or (1.0 if rng.random() < 0.6 else float(rng.uniform(0.8, 2.2)))
-    number = int(rng.integers(1, 6)) if rng.random() < 0.85 else int(rng.integers(0, 10))
+    if number is None:
+        number = int(rng.integers(1, 6)) if rng.random() < 0.85 else int(rng.integers(0, 10))
     image, marks, things, back = paint(rng, grid, number, scale)
     frame = to_grid(image, grid)
     if rng.random() < 0.3:

@@ -63,6 +63,13 @@ def ink_and_paper(rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int,
             return tuple(int(v) for v in ink), tuple(int(v) for v in paper)
 
 
+def print_colours(rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ink and paper as most print has them: dark on light, now and then light on dark."""
+    dark = tuple(int(v) for v in rng.integers(0, 60, 3))
+    light = tuple(int(v) for v in rng.integers(215, 256, 3))
+    return (dark, light) if rng.random() < 0.8 else (light, dark)
+
+
 def write(
     draw: ImageDraw.ImageDraw,
     marks: Marks,
@@ -71,19 +78,27 @@ def write(
     path: str,
     size: int,
     fill: tuple[int, ...],
+    tracking: float = 0.0,
 ) -> tuple[float, float, float, float]:
-    """Draws one line with its ink's top left at `xy`, marks its glyphs, returns its ink box."""
+    """Draws one line with its ink's top left at `xy`, marks its glyphs, returns its ink box.
+
+    tracking: pixels between characters besides the font's own.
+    """
     font = load(path, size)
     left, top, right, bottom = font.getbbox(text)
     x, y = xy[0] - left, xy[1] - top
-    draw.text((x, y), text, font=font, fill=fill)
+    if not tracking:
+        draw.text((x, y), text, font=font, fill=fill)
     middle = y + (top + bottom) / 2
     before = 0.0
     for index, char in enumerate(text):
         after = font.getlength(text[: index + 1])
-        marks.glyph(char, x + (before + after) / 2, middle)
+        shift = x + index * tracking
+        if tracking:
+            draw.text((shift + before, y), char, font=font, fill=fill)
+        marks.glyph(char, shift + (before + after) / 2, middle)
         before = after
-    return x + left, y + top, x + right, y + bottom
+    return x + left, y + top, x + right + tracking * (len(text) - 1), y + bottom
 
 
 def fitting_size(
@@ -100,17 +115,19 @@ def word_strip(
     grid: tuple[int, int],
     held_out: bool = False,
     scale: float | None = None,
+    longest: int = 9,
 ) -> Sample:
     """One word on plain paper that fills much of the strip.
 
-    grid: (rows, columns) of 28-pixel blocks; scale: drawing pixels for each final pixel.
+    grid: (rows, columns) of 28-pixel blocks; scale: drawing pixels for each final pixel; longest:
+    characters after which the text is cut.
     """
     scale = scale or (1.0 if rng.random() < 0.7 else float(rng.uniform(0.8, 2.0)))
     width, height = round(grid[1] * BLOCK * scale), round(grid[0] * BLOCK * scale)
     ink, paper = ink_and_paper(rng)
     image = Image.new("RGB", (width, height), paper)
     marks = Marks((width, height), grid)
-    text = random_text(rng, held_out)
+    text = random_text(rng, held_out)[:longest]
     shown = cased(rng, text)
     path = pick_font(rng, held_out)
     most = 46 if grid[0] < 3 else 90
