@@ -1,4 +1,4 @@
-"""Writes docs/results.md: golden values, nano's accuracies, speed and memory beside peers.
+"""Writes docs/results.md: golden values, nano's accuracies, speed, cost of parts, memory.
 
 make results
 """
@@ -60,6 +60,13 @@ The limit of the picture path is the resize; of the tower, matrix products; of a
 overhead of a step over many small matrices.
 
 {run("benchmarks/speed.py")}
+
+## What the parts of a real-size Valley2 cost
+Each part at its real width with random weights, one at a time; FLOPs and bytes are counted, the
+rates stand beside those of one large matrix product and one large copy of the same run. Decoding
+is bound by bytes, everything else by FLOPs. By `python benchmarks/parts.py`.
+
+{run("benchmarks/parts.py")}
 
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every
