@@ -1,4 +1,4 @@
-"""Writes docs/results.md: golden values, nano's accuracies, speed and memory beside peers.
+"""Writes docs/results.md: golden values, nano's accuracies, speed, cost of parts, memory.
 
 make results
 """
@@ -66,6 +66,13 @@ overhead of a step over many small matrices.
 Identical pixels. The limit of both is Pillow's decoding and resizing.
 
 {run("benchmarks/tiles.py")}
+
+## What the parts of a real-size Valley2 cost
+Each part at its real width with random weights, one at a time; FLOPs and bytes are counted, the
+rates stand beside those of one large matrix product and one large copy of the same run. Decoding
+is bound by bytes, everything else by FLOPs. By `python benchmarks/parts.py`.
+
+{run("benchmarks/parts.py")}
 
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every
