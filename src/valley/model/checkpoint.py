@@ -22,7 +22,8 @@ class Inspection:
 
     Tensor names are the checkpoint's own. `stray`: tensors the family knows and does not use.
     `parameters`: numbers of them per part of the model, in the native architecture. `origins`:
-    the checkpoint's own where its config.json says so, else its family's.
+    the checkpoint's own where its config.json says so, else its family's. `memory`: of the stored
+    tensors, or of the architecture where only the config.json is there.
     """
 
     family: Family
@@ -65,6 +66,7 @@ def inspect(directory: Path) -> Inspection:
     stray = {name for name in found if published and name.startswith(family.layout.stray)}
     named = {native: name for name, (native, _) in found.items() if name not in stray}
     both = named.keys() & expected.keys()
+    parameters = count_parameters(expected, family)
     wrong = {key for key in both if found[named[key]][1] != expected[key]}
     return Inspection(
         family=family,
@@ -75,9 +77,9 @@ def inspect(directory: Path) -> Inspection:
         mismatched=tuple(sorted(named[key] for key in wrong)),
         stray=tuple(sorted(stray)),
         tied=config.tie_word_embeddings,
-        parameters=count_parameters(expected, family),
+        parameters=parameters,
         origins=tuple(Origin(**o) for o in config_json.get("origins", ())) or family.origins,
-        memory=measure(directory),
+        memory=measure(directory) if found else Memory(sum(parameters.values()), 0),
         placeholder=token_id(directory, family.chat.image_token),
     )
 
