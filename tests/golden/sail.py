@@ -258,8 +258,8 @@ class LossValues(Values):
         return sum(map(len, row.tiles)) or 1
 
     @cached_property
-    def _forward(self) -> tuple[Any, Any]:
-        """The batch and what the model made of it; the gradients are filled."""
+    def _trained(self) -> tuple[float, list[list[float]], dict[str, float]]:
+        """Loss, losses of the supervised tokens, and norms of gradients by published names."""
         batch = self._checker.processor.collate(self._rows, labels=True, padding_side="right")
         side = self._checker.processor.planner.policy.side
         empty = torch.zeros(1, 3, side, side)
@@ -273,7 +273,22 @@ class LossValues(Values):
         self._model.zero_grad()
         output = self._model(**(batch | pictures))
         output.loss.backward()
-        return batch, output
+        losses = []
+        for logits, labels in zip(output.logits.detach(), batch["labels"], strict=True):
+            kept = labels[1:] >= 0
+            values = cross_entropy(logits[:-1][kept], labels[1:][kept], reduction="none")
+            losses.append(values.tolist())
+        return output.loss.item(), losses, self._norms()
+
+    def _norms(self) -> dict[str, float]:
+        family = self._model.config.family
+        parameters = dict(self._model.named_parameters())
+        norms = {}
+        for name in self._case["expected"].get("grad_norms", ()):
+            parts = [native for native, _ in native_tensors(name, (3,), family)]
+            squares = [parameters[part].grad.double().square().sum() for part in parts]
+            norms[name] = float(sum(squares) ** 0.5)
+        return norms
 
     @property
     def n_ids(self) -> list[int]:
@@ -296,30 +311,16 @@ class LossValues(Values):
 
     @property
     def loss(self) -> float:
-        return self._forward[1].loss.item()
+        return self._trained[0]
 
-    @cached_property
+    @property
     def token_nll(self) -> list[list[float]]:
-        batch, output = self._forward
-        losses = []
-        for logits, labels in zip(output.logits, batch["labels"], strict=True):
-            kept = labels[1:] >= 0
-            values = cross_entropy(logits[:-1][kept], labels[1:][kept], reduction="none")
-            losses.append(values.tolist())
-        return losses
+        return self._trained[1]
 
-    @cached_property
+    @property
     def grad_norms(self) -> dict[str, float]:
-        """Of the tensors that are asked for, by their published names."""
-        assert self._forward
-        family = self._model.config.family
-        parameters = dict(self._model.named_parameters())
-        norms = {}
-        for name in self._case["expected"]["grad_norms"]:
-            parts = [native for native, _ in native_tensors(name, (3,), family)]
-            squares = [parameters[part].grad.double().square().sum() for part in parts]
-            norms[name] = float(sum(squares) ** 0.5)
-        return norms
+        """Of the tensors that are asked for."""
+        return self._trained[2]
 
 
 FORMS: dict[str, type[Values]] = {

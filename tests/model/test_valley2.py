@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 import valley.auto  # noqa: F401
 from golden import folders
 from valley.chat import load
+from valley.cli import main
 from valley.families.valley2 import VALLEY2, to_native
 from valley.model.checkpoint import inspect
 from valley.model.config import Valley2Config
@@ -54,6 +56,19 @@ def test_real_sizes_on_the_meta_device() -> None:
     assert {native_name(name, VALLEY2): shape for name, shape in shapes.items()} == state
     assert len(state) == 1184
     assert sum(p.numel() for p in model.parameters()) == 8_880_402_624
+
+
+def test_the_real_config_alone_tells_parameters_and_memory(tmp_path: Path, capsys: Any) -> None:
+    tiny = folders.read(folders.VALLEY / "valley2_tiny_a.json")["config"]
+    real = {**tiny, **REAL, "mm_hidden_size": 1152}
+    (tmp_path / "config.json").write_text(json.dumps(real))
+    with pytest.raises(SystemExit) as stop:
+        main(["inspect", str(tmp_path)])
+    assert stop.value.code == 1  # every tensor is missing
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "in all 8,880,402,624" in printed
+    assert "0 matched, 1184 missing" in printed
+    assert "float32 33.08 GiB, bfloat16 16.54 GiB, float16 16.54 GiB, int8 8.27 GiB" in printed
 
 
 def test_nothing_is_left_over_and_converting_is_bit_equal(

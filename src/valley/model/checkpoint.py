@@ -22,7 +22,8 @@ class Inspection:
 
     Tensor names are the checkpoint's own. `stray`: tensors the family knows and does not use.
     `parameters`: numbers of them per part of the model, in the native architecture. `origins`:
-    the checkpoint's own where its config.json says so, else its family's.
+    the checkpoint's own where its config.json says so, else its family's. `memory`: of the stored
+    tensors, or of the architecture where only the config.json is there.
     """
 
     family: Family
@@ -69,6 +70,9 @@ def inspect(directory: Path) -> Inspection:
     both = held.keys() & expected.keys()
     wrong = {held[key][0] for key in both if held[key][1] != expected[key]}
     unexpected = {held[key][0] for key in held.keys() - expected.keys()}
+    parameters = count_parameters(expected, family)
+    tower = getattr(config, "vision_config", None)
+    towers = ("", tower.model_type) if tower else ("",)
     return Inspection(
         family=family,
         layout="published" if published else "native",
@@ -78,10 +82,10 @@ def inspect(directory: Path) -> Inspection:
         mismatched=tuple(sorted(wrong)),
         stray=tuple(sorted(stray)),
         tied=config.tie_word_embeddings,
-        parameters=count_parameters(expected, family),
+        parameters=parameters,
         origins=tuple(Origin(**o) for o in config_json.get("origins", ()))
-        or tuple(o for o in family.origins if o.tower in ("", config.vision_config.model_type)),
-        memory=measure(directory),
+        or tuple(o for o in family.origins if o.tower in towers),
+        memory=measure(directory) if stored else Memory(sum(parameters.values()), 0),
         placeholder=token_id(directory, family.chat.image_token),
     )
 
