@@ -26,7 +26,10 @@ from valley.model.published import takes_sentinels
 from valley.model.towers import NativeResolutionTower
 
 #: What some line or other takes of pictures.
-IMAGE_INPUTS = ("pixel_values", "image_grid_thw", "tiles", "num_tiles", "image_sizes")
+IMAGE_INPUTS = (
+    *("pixel_values", "image_grid_thw", "tiles", "num_tiles", "image_sizes"),
+    *("num_patches", "image_flags"),
+)
 
 
 class VisionLanguagePreTrainedModel(PreTrainedModel):
@@ -144,7 +147,8 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
         Raises ValueError where some of them are missing.
         """
         given = {name: arguments.pop(name, None) for name in IMAGE_INPUTS}
-        pictures = {name: given[name] for name in self.image_inputs if given[name] is not None}
+        wanted = (*self.image_inputs, *self.optional_image_inputs)
+        pictures = {name: given[name] for name in wanted if given[name] is not None}
         missing = [name for name in self.image_inputs if name not in pictures]
         if pictures and missing:
             raise ValueError(f"{', '.join(pictures)} were given without {', '.join(missing)}")
@@ -157,6 +161,8 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
 
     #: Arguments of `get_image_features`.
     image_inputs: Any = ("pixel_values",)
+    #: Further ones, which a call may leave out.
+    optional_image_inputs: ClassVar[tuple[str, ...]] = ()
 
 
 class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, GenerationMixin):

@@ -6,7 +6,6 @@ from typing import Any
 from torch import Tensor
 from transformers import AutoModel
 from transformers.modeling_outputs import (
-    BaseModelOutputWithPast,
     BaseModelOutputWithPooling,
     CausalLMOutputWithPast,
 )
@@ -24,6 +23,7 @@ from valley.model.modeling import VisionLanguageForConditionalGeneration, Vision
 
 class TiledModel(VisionLanguageModel):
     config: TiledConfig
+    optional_image_inputs = ("num_patches", "image_flags")
 
     def build_vision(self, config: TiledConfig) -> None:
         if config.ps_version not in ("v1", "v2"):
@@ -65,20 +65,6 @@ class TiledModel(VisionLanguageModel):
             )
         pictures: Any = [part.flatten(0, 1) for part in tokens.split(counts)]
         return BaseModelOutputWithPooling(pooler_output=pictures)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        num_patches: Tensor | None = None,
-        image_flags: Tensor | None = None,
-        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
-        **kwargs: Any,
-    ) -> BaseModelOutputWithPast:
-        if pixel_values is not None:
-            features = self.get_image_features(pixel_values, num_patches, image_flags)
-            mm_encoder_outputs = {"image": features}
-        return super().forward(input_ids, mm_encoder_outputs=mm_encoder_outputs, **kwargs)
 
 
 class TiledForConditionalGeneration(PublishedChat, VisionLanguageForConditionalGeneration):
