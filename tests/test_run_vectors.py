@@ -12,11 +12,13 @@ import pytest
 
 import run_vectors
 from golden.folders import DATA
+from golden.rewards import ASKED, MPO_ASKED
 from golden.vectors import IDS, Valley25Vectors
 
 FILE = DATA / "valley25_vectors.json"
 #: What a vector asks; the rest is what it expects.
 QUESTIONS = {"w", "h", "input", "min_pixels", "max_pixels"}
+PAIRS = "mpo_beta0.1"
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +41,14 @@ def test_the_committed_file_is_green(vectors: dict[str, Any], checker: Valley25V
     results = list(run_vectors.check_sections("v", vectors, checker))
     assert [result.case for result in results if not result.passed] == []
     # 21 sizes in 4 presets and after the first resize, 2 examples, 6 prompts, 5 facts, labels
-    assert len(results) == 21 * 5 + 2 + 6 + 5 + 1
+    others = 21 * 5 + 2 + 6 + 5 + 1
+    # edit distances, IoUs, grounding, formats, pairs, advantages, policy losses, KLs, difficulties
+    assert len(results) == others + 8 + 5 + 1 + 11 + 2 + 1 + 6 + 2 + 1
 
 
 def test_what_is_not_checked_is_listed(vectors: dict[str, Any]) -> None:
     notes = run_vectors.not_yet("v", vectors)
-    assert len(notes) == len(vectors["rewards"])
-    assert all(note.startswith("not checked yet: v rewards.") for note in notes)
+    assert notes == ["not checked yet: v rewards.scaling"]
 
 
 def table_mutations(vectors: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
@@ -89,7 +92,9 @@ def changed(value: Any) -> Any:
         return [changed(value[0]), *value[1:]]
     if isinstance(value, float):
         return value + 3e-5
-    return value + 1 if isinstance(value, int) else value.replace("e", "a", 1)
+    if isinstance(value, int):
+        return value + 1
+    return value.replace("e", "a", 1) if "e" in value else value + "?"
 
 
 def single_mutations(vectors: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
@@ -123,6 +128,36 @@ def test_every_other_key_counts(vectors: dict[str, Any], checker: Valley25Vector
     assert len(seen) > 30
 
 
+def reward_mutations(section: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """(case, key, mutated part) for every value of the rewards that is expected."""
+    for part in ASKED:
+        value = section[part]
+        entries = value if isinstance(value, list) else [value]
+        for number, entry in enumerate(entries):
+            case = f"{part}[{number}]" if isinstance(value, list) else part
+            for key in entry.keys() - set(ASKED[part]):
+                mutated = {**entry, key: changed(entry[key])}
+                rest = [*entries[:number], mutated, *entries[number + 1 :]]
+                yield case, key, {part: rest if isinstance(value, list) else mutated}
+    steps = section[PAIRS]["steps"]
+    for number, step in enumerate(steps):
+        for key in step.keys() - set(MPO_ASKED):
+            rest = [*steps[:number], {**step, key: changed(step[key])}, *steps[number + 1 :]]
+            yield f"{PAIRS}[{number}]", key, {PAIRS: {"steps": rest}}
+
+
+def test_every_value_of_the_rewards_counts(
+    vectors: dict[str, Any], checker: Valley25Vectors
+) -> None:
+    parts = set()
+    for case, key, mutated in reward_mutations(vectors["rewards"]):
+        failed = failures({"rewards": mutated}, checker)
+        assert list(failed) == [case], (case, key)
+        assert failed[case][0].startswith(f"{key}:"), (case, key)
+        parts |= mutated.keys()
+    assert parts == vectors["rewards"].keys() - {"scaling"}
+
+
 def test_another_prompt_is_another_case(vectors: dict[str, Any], checker: Valley25Vectors) -> None:
     """A changed prompt no longer matches its ids; one the processor never writes does not pass."""
     vector = vectors["prompts"]["default_system"]
@@ -154,6 +189,8 @@ def test_another_placeholder_picture_is_noticed(
         ({"images": {"image_token_table": [{"w": 3, "h": 3, "surprise": {}}]}}, "3x3 surprise"),
         ({"prompts": {"_surprise": 1}}, "_surprise"),
         ({"rewards": {"surprise": 1}}, "rewards.surprise"),
+        ({"rewards": {PAIRS: {"steps": [], "surprise": 1}}}, f"{PAIRS}.surprise"),
+        ({"rewards": {"k3_kl": [{"logp": 0.0, "ref": 0.0, "surprise": 1}]}}, "k3_kl[0]"),
     ],
 )
 def test_unknown_sections_fail(
@@ -166,7 +203,7 @@ def test_unknown_sections_fail(
 
 def test_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     vectors = run_vectors.read_vectors(FILE)
-    part = {"label_masking": vectors["label_masking"], "rewards": {"iou": []}}
+    part = {"label_masking": vectors["label_masking"], "rewards": {"scaling": {}}}
     good = tmp_path / "good.json"
     good.write_text(json.dumps(part), encoding="utf-8")
     bad = tmp_path / "bad.jsonl"
@@ -174,6 +211,6 @@ def test_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run_vectors.main([str(good)]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == "1 passed, 0 failed"
-    assert "not checked yet: good rewards.iou" in printed
+    assert "not checked yet: good rewards.scaling" in printed
     assert run_vectors.main([str(good), str(bad), str(tmp_path / "absent.json")]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 2 failed"

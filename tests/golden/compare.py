@@ -21,6 +21,7 @@ TOLERANCES: dict[str, float] = {
     "features": 1e-4,
     "logits": 3e-4,
     "loss": 1e-4,
+    "score": 1e-6,  # rewards and losses computed in float64
     "sum": 1e-3,  # relative to max(1, |expected|)
     "margin": 6e-4,  # a gap between two logits: each may be off by its tolerance
 }
@@ -124,6 +125,19 @@ def compare_as(kind: str, key: str, expected: Any, actual: Any) -> Finding:
                 name = f"{key}{where}{part}"
                 problems.append(f"{name}: {_explain(left, right, difference, part_kind)}")
     return Finding(key, worst, "; ".join(problems) or None)
+
+
+def findings(
+    kinds: Mapping[str, str], expected: Mapping[str, Any], actual: Mapping[str, Any]
+) -> tuple[Finding, ...]:
+    """One finding per expected key; a key that was not computed is a failure."""
+    found = []
+    for key, wanted in expected.items():
+        if key in actual:
+            found.append(compare_as(kinds.get(key, "exact"), key, wanted, actual[key]))
+        else:
+            found.append(Finding(key, float("inf"), f"unknown key {key}: no checker computes it"))
+    return tuple(found)
 
 
 def _per_image(expected: list[Any], actual: list[Samples]) -> list[tuple[str, Any, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from golden.compare import Finding
@@ -25,6 +25,14 @@ class Result:
     @property
     def passed(self) -> bool:
         return not self.problems
+
+
+def guarded(group: str, case: str, check: Callable[[], tuple[Finding, ...]]) -> Result:
+    """The result of a check; what it raises is the failure of its case."""
+    try:
+        return Result(group, case, check())
+    except Exception as error:
+        return Result(group, case, error=f"{type(error).__name__}: {error}")
 
 
 def line(result: Result, widths: tuple[int, int]) -> str:

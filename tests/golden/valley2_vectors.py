@@ -22,9 +22,9 @@ from transformers import AutoModel, AutoProcessor
 
 import valley.auto  # noqa: F401  registers the native classes
 from golden import folders
-from golden.compare import Finding, Samples, compare_as
-from golden.report import Result
-from golden.vectors import asked_for, findings, guarded
+from golden.compare import Finding, Samples, compare_as, findings
+from golden.report import Result, guarded
+from golden.vectors import asked_for
 from valley.families.valley2 import VALLEY2
 from valley.model.convert import convert
 from valley.tiling import AnyResolution

@@ -1,0 +1,1 @@
+"""Training: stages, losses, rewards. Importing this package loads no torch."""

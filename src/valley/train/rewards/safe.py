@@ -1,0 +1,226 @@
+"""Mathematics on hostile text: a child process computes, and is killed when it takes too long.
+
+A power tower (`9^9^9^9`) holds the interpreter's lock: no thread and no signal handler stops it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import TypeVar
+
+from valley.train.rewards import mathematics
+from valley.train.rewards.mathematics import TOLERANCE, same_numbers
+
+_PROGRAM = str(Path(mathematics.__file__))
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`seconds` for one comparison; `length`: characters of the longest text that is compared;
+    `depth`: brackets in brackets, whose parsing time grows with every level; `memory`: bytes of a
+    child; `start`: seconds a child has to come up, on a busy machine."""
+
+    seconds: float = 5.0
+    length: int = 1_000
+    depth: int = 16
+    memory: int = 1 << 30
+    start: float = 120.0
+
+
+class _Child:
+    """One child process, started when first asked and again after it had to be killed.
+
+    Used by one thread at a time.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.process: subprocess.Popen[bytes] | None = None
+        self.ready = False
+
+    def start(self) -> None:
+        # a program of its own: neither a copy of this process nor its main module comes along
+        self.ours, theirs = Pipe()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", _PROGRAM, str(theirs.fileno()), str(self.limits.memory)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                start_new_session=True,  # an interrupt from the keyboard is for the parent
+            )
+        self.owner, self.ready = os.getpid(), False
+
+    def ask(self, question: bytes) -> bool | None:
+        """The verdict, None if there is none in time or the child died of the question."""
+        self._await_start()
+        done = False
+        try:
+            self.ours.send_bytes(question)
+            if self.ours.poll(self.limits.seconds):
+                reply = self.ours.recv_bytes()
+                done = not reply.endswith(mathematics.LAST)
+                return reply.startswith(mathematics.RIGHT)
+        except (EOFError, OSError):
+            pass
+        finally:  # also when interrupted: a late verdict would be taken for that of the next
+            if not done:
+                self.close()
+                self.start()  # comes up while others are asked
+        return None
+
+    def _await_start(self) -> None:
+        if self.process is None:
+            self.start()
+        if self.ready:
+            return
+        try:
+            started = self.ours.poll(self.limits.start) and self.ours.recv_bytes()
+        except (EOFError, OSError):
+            started = False
+        if started != mathematics.READY:
+            self.close()
+            raise RuntimeError("the process that compares mathematics did not start")
+        self.ready = True
+
+    def close(self) -> None:
+        """Kill the child, unless it is that of the process this one was forked from."""
+        if self.process is not None:
+            self.ours.close()
+            if self.owner == os.getpid():
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+
+class Checker:
+    """Compares mathematics in child processes, from any number of threads.
+
+    `refused` counts answers too long or too deep to be compared, `killed` those that took too long
+    or broke their child; all are wrong. Close it or leave it to the end of the process.
+    """
+
+    def __init__(self, workers: int = 1, limits: Limits = Limits()) -> None:
+        if workers < 1:
+            raise ValueError(f"a checker needs at least one worker, got {workers}")
+        if importlib.util.find_spec("math_verify") is None:
+            raise ImportError(
+                "comparing mathematics needs math-verify: pip install valley-vlm[train]"
+            )
+        self.workers, self.limits = workers, limits
+        self.renew()
+        _CHECKERS.add(self)
+
+    def renew(self) -> None:
+        """Forget children and counts, as a forked process must."""
+        self.refused = self.killed = 0
+        self._lock = threading.Lock()
+        self._children = [_Child(self.limits) for _ in range(self.workers)]
+        self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()
+        for child in self._children:
+            self._idle.put(child)
+
+    def same(self, answer: str, truth: str, tolerance: float = TOLERANCE) -> bool:
+        """Whether an answer equals the truth. Raises ValueError if the truth is too long."""
+        answer, truth = answer.strip(), truth.strip()
+        if len(truth) > self.limits.length:
+            raise ValueError(
+                f"a truth of {len(truth)} characters cannot be compared as mathematics: "
+                f"at most {self.limits.length}"
+            )
+        if answer == truth:
+            return True
+        if len(answer) > self.limits.length or _depth(answer) > self.limits.depth:
+            with self._lock:
+                self.refused += 1
+            return False
+        plain = same_numbers(answer, truth, tolerance)
+        return self._ask(answer, truth, tolerance) if plain is None else plain
+
+    def _ask(self, answer: str, truth: str, tolerance: float) -> bool:
+        question = json.dumps([answer, truth, tolerance, self.limits.seconds]).encode()
+        idle = self._idle
+        child = idle.get()
+        try:
+            verdict = child.ask(question)
+        finally:
+            idle.put(child)
+        if verdict is None:
+            with self._lock:
+                self.killed += 1
+        return bool(verdict)
+
+    def same_all(
+        self, pairs: Iterable[tuple[str, str]], tolerance: float = TOLERANCE
+    ) -> list[bool]:
+        """Verdicts of many (answer, truth), computed by all workers, equal pairs once."""
+        return each(lambda pair: self.same(*pair, tolerance), pairs, self.workers)
+
+    def close(self) -> None:
+        """End the children. A closed checker starts new ones when it is asked again."""
+        for child in self._children:
+            child.close()
+
+    def __enter__(self) -> Checker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _depth(text: str) -> int:
+    """How deep brackets stand in brackets."""
+    steps = (+1 if letter in "([{" else -1 for letter in text if letter in "()[]{}")
+    return max(accumulate(steps), default=0)
+
+
+def each(function: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:
+    """The function of every item, in order, computed once for equal items."""
+    items = list(items)
+    distinct = list(dict.fromkeys(items))
+    with ThreadPoolExecutor(threads) as pool:
+        results = dict(zip(distinct, pool.map(function, distinct), strict=True))
+    return [results[item] for item in items]
+
+
+@cache
+def shared() -> Checker:
+    """The checker of this process, with one worker."""
+    return Checker()
+
+
+_CHECKERS: weakref.WeakSet[Checker] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for checker in list(_CHECKERS):
+        checker.close()
+
+
+def _renew_all() -> None:
+    for checker in list(_CHECKERS):
+        checker.renew()
+
+
+os.register_at_fork(after_in_child=_renew_all)
