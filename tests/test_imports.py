@@ -33,7 +33,7 @@ RANKS: tuple[frozenset[str], ...] = (
 )
 MAY_IMPORT_LATE = frozenset({"cli.py", "__init__.py"})
 #: Packages of the extras: a module that uses one is importable without it.
-EXTRAS = frozenset({"easy_vqa", "fontTools", "math_verify", "rapidfuzz"})
+EXTRAS = frozenset({"easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow"})
 #: May be imported without torch and transformers being loaded.
 LIGHT = (
     "valley",
@@ -49,6 +49,9 @@ LIGHT = (
     "valley.pixels",
     "valley.planning",
     "valley.model.files",
+    "valley.data.formats",
+    "valley.data.mixing",
+    "valley.data.packing",
     "valley.train",
     "valley.train.difficulty",
     "valley.train.fill_in",
