@@ -33,7 +33,9 @@ RANKS: tuple[frozenset[str], ...] = (
 )
 MAY_IMPORT_LATE = frozenset({"cli.py", "__init__.py"})
 #: Packages of the extras: a module that uses one is importable without it.
-EXTRAS = frozenset({"easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow"})
+EXTRAS = frozenset(
+    {"easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow", "peft", "matplotlib"}
+)
 #: May be imported without torch and transformers being loaded.
 LIGHT = (
     "valley",

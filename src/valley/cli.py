@@ -270,6 +270,46 @@ def convert(
 
 
 @app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="a YAML file, such as those in recipes/")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE in place of the recipe's")
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="show a sample, what learns and how rows fill")
+    ] = False,
+) -> None:
+    """Train by a recipe; a training that was stopped goes on where it was."""
+    from valley.train.recipe import read_recipe
+
+    stage = read_recipe(recipe, changes or [])
+    if dry:
+        from rich.console import Console
+
+        from valley.train.dry_run import dry_run
+
+        dry_run(stage, Console())
+        return
+    from valley.train.run import train as run
+
+    run(stage)
+    print(f"saved in {stage.output}", file=sys.stderr)
+
+
+@app.command()
+def merge(
+    run: Annotated[Path, typer.Argument(help="the output of a training with adapters")],
+    target: Annotated[Path, typer.Argument(help="where the merged model goes")],
+    base: Annotated[str | None, typer.Option(help="the model that the adapters belong to")] = None,
+) -> None:
+    """Merge adapters into the model they were trained on."""
+    from valley.train.merge import merge as write
+
+    write(run, target, base)
+    print(f"merged into {target}", file=sys.stderr)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What will run on this machine, and why not."""
     from valley.doctor import checks, table

@@ -140,25 +140,37 @@ class Encoder(ProcessorMixin):
         the header of the reply; without it the last message may be the assistant's.
         """
         request = self.planner.open(request)
-        budget = self.planner.budget(request.budget, request.style)
         parts = [part for message in request.messages for part in message.parts]
-        budget = self.planner.shared(budget, sum(len(pictures_of(part)) for part in parts))
-        plans = {id(part): self.planner.plans(part, budget) for part in parts}
-        in_order = [plan for part in parts for plan in plans[id(part)]]
-        if request.style == "published" and self.planner.family.entry == "processor":
-            return self._encode_published(request, budget, generate)
         pictures = [picture for part in parts for picture in pictures_of(part)]
-        if request.style == "published":
-            tokens = self._chat_tokens(request, in_order, generate)
+        if request.style == "default":
+            tokens, in_order = self.lay_out(request, generate)
             return self._encoded(tokens.input_ids, tokens.labels, pictures, in_order)
+        budget = self._budget(request)
+        if self.planner.family.entry == "processor":
+            return self._encode_published(request, budget, generate)
+        in_order = [plan for part in parts for plan in self.planner.plans(part, budget)]
+        tokens = self._chat_tokens(request, in_order, generate)
+        return self._encoded(tokens.input_ids, tokens.labels, pictures, in_order)
+
+    def lay_out(self, request: Request, generate: bool = True) -> tuple[Tokens, list[Plan]]:
+        """Ids and labels of a request in the default style, and the plan of each of its pictures,
+        which are open or outlined: no pixel is looked at."""
+        budget = self._budget(request)
+        parts = [part for message in request.messages for part in message.parts]
+        plans = {id(part): self.planner.plans(part, budget) for part in parts}
 
         def write(part: Image | Video) -> str:
             shown = [self.chat.picture(plan.num_tokens) for plan in plans[id(part)]]
             return self.chat.write(part, shown)
 
         text = self.writer.text(request.messages, write, generate, request.thinking)
-        tokens = self.writer.tokens(text)
-        return self._encoded(tokens.input_ids, tokens.labels, pictures, in_order)
+        return self.writer.tokens(text), [plan for part in parts for plan in plans[id(part)]]
+
+    def _budget(self, request: Request) -> Budget:
+        """The limits of each picture of a request."""
+        budget = self.planner.budget(request.budget, request.style)
+        parts = [part for message in request.messages for part in message.parts]
+        return self.planner.shared(budget, sum(len(pictures_of(part)) for part in parts))
 
     def _chat_tokens(self, request: Request, plans: list[Plan], generate: bool) -> Tokens:
         """The ids that the published `chat` would give, with its placeholders expanded.

@@ -7,7 +7,7 @@ and gives every picture and frame its `Plan`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,11 +16,11 @@ from PIL.Image import Image as Picture
 
 from valley.families import Family, family_of
 from valley.geometry import Plan, Policy, pick_frames
-from valley.media.images import open_image
+from valley.media.images import image_size, open_image
 from valley.media.kind import media_kind
 from valley.media.limits import Limits
 from valley.media.sources import localize
-from valley.media.video import Clip, open_video
+from valley.media.video import Clip, open_video, probe_video
 from valley.model.files import native_config, read_json
 from valley.types import (
     Audio,
@@ -34,12 +34,20 @@ from valley.types import (
     Style,
     Text,
     Video,
+    describe_source,
 )
 
 #: Budget fields by the names that published preprocessor configs give them.
 PUBLISHED_NAMES = {"max_dynamic_patch": "max_tiles"}
 
 History: TypeAlias = Sequence[Message | Mapping[str, Any] | tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A picture of which only the size is known; stands for one wherever no pixel is needed."""
+
+    size: Size
 
 
 @dataclass(frozen=True)
@@ -100,9 +108,18 @@ class Planner:
 
         Raises ValueError for media that cannot be opened within the limits.
         """
+        return self._with_media(request, limits, self._open_part)
+
+    def outline(self, request: Request, limits: Limits = Limits()) -> Request:
+        """As `open`, from the headers of the files alone: pictures and frames are `Outline`s."""
+        return self._with_media(request, limits, self._outline_part)
+
+    def _with_media(
+        self, request: Request, limits: Limits, see: Callable[[Part, Budget, Limits], Part]
+    ) -> Request:
         budget = self.budget(request.budget, request.style)
         messages = tuple(
-            Message(m.role, tuple(self._open_part(part, budget, limits) for part in m.parts))
+            Message(m.role, tuple(see(part, budget, limits) for part in m.parts))
             for m in request.messages
         )
         return replace(request, messages=messages)
@@ -158,6 +175,18 @@ class Planner:
                 return self.pick(timestamps, size, budget)
 
             return Video(open_video(part.source, pick, limits))
+        return part
+
+    def _outline_part(self, part: Part, budget: Budget, limits: Limits) -> Part:
+        if isinstance(part, Image):
+            return Image(Outline(image_size(part.source, limits)))
+        if isinstance(part, Video):
+            timestamps, size = probe_video(part.source, limits)
+            chosen = self.pick(timestamps, size, budget)
+            times = tuple(timestamps[number] for number in chosen)
+            frames: Any = (Outline(size),) * len(chosen)
+            name = describe_source(part.source)
+            return Video(Clip(frames, times, name, timestamps[-1], len(timestamps)))
         return part
 
     def pick(self, timestamps: Sequence[float], size: Size, budget: Budget) -> list[int]:

@@ -85,6 +85,10 @@ class Family:
         """Whether a tower of this line sees pictures in tiles."""
         return "max_tiles" in self.budget_fields
 
+    def part_of(self, name: str) -> str:
+        """The part that a tensor belongs to, by its native name."""
+        return next(part for part, prefixes in self.parts.items() if name.startswith(prefixes))
+
     def chat_template(self, config: Config) -> str | None:
         """The chat template of a checkpoint by its config.json, None where it ships its own."""
         if not self.chat_templates:

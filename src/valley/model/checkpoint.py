@@ -94,6 +94,6 @@ def count_parameters(shapes: dict[str, tuple[int, ...]], family: Family) -> dict
     """Parameters per part; a tensor belongs to the first part that names its prefix."""
     counts = dict.fromkeys(family.parts, 0)
     for name, shape in shapes.items():
-        part = next(part for part, prefixes in family.parts.items() if name.startswith(prefixes))
+        part = family.part_of(name)
         counts[part] += math.prod(shape)
     return counts

@@ -7,6 +7,7 @@ each placeholder id. Shape letters: `B` batch, `T` tokens, `D` decoder width, `V
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -22,7 +23,9 @@ from transformers.modeling_outputs import (
 from valley.model.branches import BRANCHES, FUSIONS
 from valley.model.config import Valley2_5Config, Valley2Config, VisionLanguageConfig
 from valley.model.connectors import MergedMLP
+from valley.model.log_probs import target_log_probs
 from valley.model.published import takes_sentinels
+from valley.model.segments import packed_mask
 from valley.model.towers import NativeResolutionTower
 
 #: What some line or other takes of pictures.
@@ -30,6 +33,13 @@ IMAGE_INPUTS = (
     *("pixel_values", "image_grid_thw", "tiles", "num_tiles", "image_sizes"),
     *("num_patches", "image_flags"),
 )
+
+
+@dataclass
+class TargetLogProbs(CausalLMOutputWithPast):
+    """What training reads: `log_probs` `[B, T]` of the labels, as in `model/log_probs.py`."""
+
+    log_probs: Tensor | None = None
 
 
 class VisionLanguagePreTrainedModel(PreTrainedModel):
@@ -125,14 +135,22 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        unseen_pictures: dict[str, Tensor] | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
+        """`unseen_pictures`: arguments of `get_image_features` that only keep the towers at work,
+        where each rank of a training has to run them and this one has no picture."""
         features = (mm_encoder_outputs or {}).get("image")
         if pictures := self.take_pictures(kwargs):
             features = self.get_image_features(**pictures)
         if inputs_embeds is None and input_ids is not None:
             pooled: Any = features.pooler_output if features else None
             inputs_embeds = self.embed(input_ids, pooled)
+        if unseen_pictures and inputs_embeds is not None:
+            unseen: Any = self.get_image_features(**unseen_pictures).pooler_output
+            inputs_embeds = inputs_embeds + 0.0 * sum(item.sum() for item in unseen)
+        if "cu_seq_lens_q" in kwargs and attention_mask is None:
+            attention_mask = packed_mask(self.language_model)
         return self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -204,9 +222,13 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        only_log_probs: bool = False,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits `[B, T, V]` and, with `labels` `[B, T]` (-100 ignored), the mean cross-entropy."""
+        """Logits `[B, T, V]` and, with `labels` `[B, T]` (-100 ignored), the mean cross-entropy.
+
+        `only_log_probs`: instead of both the log-probabilities of the labels, for training.
+        """
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -222,6 +244,9 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
             **kwargs,
         )
         hidden = outputs.last_hidden_state
+        if only_log_probs and labels is not None:
+            found = target_log_probs(hidden, self.lm_head.weight, labels)
+            return TargetLogProbs(log_probs=found)
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(hidden[:, keep])
         loss = None
