@@ -219,6 +219,24 @@ def test_a_checkpoint_decides_how_pictures_are_cut(checkpoint: Path, tmp_path: P
     assert fewer.encode(fewer.planner.request("Hi", photograph)).usage.visual_tokens == 256
 
 
+def test_a_checkpoint_says_the_colours_of_its_tower(checkpoint: Path, tmp_path: Path) -> None:
+    shipped = {"image_mean": [0.5, 0.25, 0.0], "image_std": [0.5, 0.25, 1]}
+    other = changed(checkpoint, tmp_path / "a", "preprocessor_config.json", **shipped)
+    processor = AutoProcessor.from_pretrained(other)
+    for _ in range(2):
+        picture = PILImage.new("RGB", (896, 448), (255, 0, 51))
+        (tiles,) = processor.encode(processor.planner.request("Hi", picture)).tiles
+        assert [tiles[:, i].min() for i in range(3)] == pytest.approx([1, -1, 0.2])
+        assert [tiles[:, i].max() for i in range(3)] == pytest.approx([1, -1, 0.2])
+        processor.save_pretrained(other)
+        (other / "preprocessor_config.json").unlink(missing_ok=True)
+        processor = AutoProcessor.from_pretrained(other)
+    with pytest.raises(ValueError, match="belong together"):
+        AutoProcessor.from_pretrained(checkpoint, image_mean=[0, 0, 0])
+    with pytest.raises(ValueError, match="three numbers"):
+        AutoProcessor.from_pretrained(checkpoint, image_mean=[0, 0, 0], image_std=[1, 1, 0])
+
+
 def test_the_transformers_form_can_be_cut_between_pictures(processor: ValleyProcessor) -> None:
     pictures = [SMALL, WIDE, picture(3, 448, 644)]
     messages = [
