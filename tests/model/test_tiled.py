@@ -194,6 +194,23 @@ def test_a_missing_tensor_is_an_error(own: Callable[[str], Path], missing: str) 
         AutoModel.from_pretrained(checkpoint, dtype=torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ("mlp1.9.weight", "model.vision_connector.mlp.9.weight"),
+        ("vision_model.trunk.blocks.0.attn.qkv.bias", "attention.k_proj.bias"),
+        ("language_model.score.weight", "language_model.score.weight"),
+    ],
+)
+def test_a_tensor_of_no_use_is_an_error(own: Callable[[str], Path], extra: str, named: str) -> None:
+    checkpoint = own("aimv2_8b")
+    rewrite(checkpoint, {**tensors_of(checkpoint), extra: torch.ones(6)})
+    assert inspect(checkpoint).unexpected == (extra,)
+    with pytest.raises(ValueError, match="unexpected keys") as caught:
+        AutoModel.from_pretrained(checkpoint, dtype=torch.float32)
+    assert named in str(caught.value)
+
+
 def test_an_uneven_fused_tensor_is_an_error(own: Callable[[str], Path]) -> None:
     checkpoint = own("aimv2_8b")
     tensors = tensors_of(checkpoint)
