@@ -89,6 +89,23 @@ def test_pictures_are_labelled_as_published(processor: ValleyProcessor) -> None:
     assert processor.encode(Request(frames)).input_ids == once
 
 
+def test_a_turn_without_words_is_not_closed_as_published(processor: ValleyProcessor) -> None:
+    history = [("Hello, who are you?", ""), ("", "Yes.")]
+    ids = published_ids(processor, "Hi", history=history)
+    shown = processor.tokenizer.decode(ids[len(HEAD) :])
+    assert shown == (
+        "<|im_start|>user\nHello, who are you?<|im_end|><|im_start|>assistant\n"
+        "<|im_start|>user\n<|im_start|>assistant\nYes.<|im_end|>"
+        "<|im_start|>user\nHi<|im_end|><|im_start|>assistant\n"
+    )
+    request = processor.planner.request("Hi", history=history)
+    assert processor.encode(request).input_ids.count(151645) == ids.count(151645) + 2
+    bare = published_ids(processor, "", system="")
+    assert processor.tokenizer.decode(bare) == (
+        "<|im_start|>system\n<|im_end|><|im_start|>user\n<|im_start|>assistant\n"
+    )
+
+
 def test_pictures_of_a_conversation_go_where_it_names_them(processor: ValleyProcessor) -> None:
     """The published chat is given all pictures again in every round."""
     history = [("<image>\nWhat is this?", "Red."), ("And <image>?", "Blue.")]

@@ -113,6 +113,17 @@ def test_history_is_kept_in_place_with_the_question_as_asked(
     assert isinstance(model.chat(tokenizer, None, "Hi", GREEDY), str)
 
 
+def test_an_empty_reply_in_history_gives_the_same_ids_both_ways(
+    model: Any, tokenizer: Any, asking: Chat, seen: list[dict[str, Any]]
+) -> None:
+    history = [("Hello", ""), ("Are you there?", "Yes.")]
+    model.chat(tokenizer, None, "Who are you?", GREEDY, history=list(history))
+    ids = seen[-1]["input_ids"][0].tolist()
+    request = asking.request("Who are you?", history=history, style="published")
+    assert ids == asking.processor.encode(request).input_ids
+    assert "Hello<|im_end|><|im_start|>assistant\n<|im_start|>user\nAre" in tokenizer.decode(ids)
+
+
 def test_generation_stops_where_a_turn_ends(model: Any, tokenizer: Any) -> None:
     """The shipped generation config names no end token."""
     close = tokenizer.convert_tokens_to_ids("<|im_end|>")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +181,9 @@ class Encoder(ProcessorMixin):
             return self.chat.write(part, [chat_published.PLACEHOLDER] * len(pictures_of(part)))
 
         strings = [{"role": m.role, "content": flatten(m, self.chat, write)} for m in messages]
-        text = self.writer.render(strings, generate, request.thinking)
         shown = [self.chat.picture(plan.num_tokens) for plan in plans]
-        return self.writer.tokens(chat_published.fill(text, shown))
+        render = partial(self.writer.render, generate=generate, thinking=request.thinking)
+        return self.writer.tokens(chat_published.write(strings, render, shown))
 
     def collate(
         self, batch: Sequence[Encoded], *, labels: bool = False, padding_side: str = "left"

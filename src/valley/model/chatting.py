@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -54,9 +54,8 @@ class PublishedChat:
         tiles = 0 if pixel_values is None else len(pixel_values)
         counts = [tiles] * bool(tiles) if num_patches_list is None else list(num_patches_list)
         turns = chat_published.turns(question, history, tiles > 0, self.system_message)
-        template = self.config.family.chat_template({"template": self.config.template})
         tokens = (IMG_START_TOKEN, IMG_CONTEXT_TOKEN, IMG_END_TOKEN)
-        prompt = self._fill(render(template, turns), counts, tokens)
+        prompt = self._prompt(turns, counts, tokens)
         (response,) = self._continue(
             tokenizer, [prompt], pixel_values, counts, generation_config, IMG_CONTEXT_TOKEN
         )
@@ -92,12 +91,11 @@ class PublishedChat:
         if pixel_values is not None and (given is None or len(given) != len(questions)):
             raise ValueError("batch_chat needs num_patches_list=… with one number a question")
         counts = list(given or ()) if pixel_values is not None else []
-        template = self.config.family.chat_template({"template": self.config.template})
         tokens = (IMG_START_TOKEN, IMG_CONTEXT_TOKEN, IMG_END_TOKEN)
         prompts = []
         for index, question in enumerate(questions):
             turns = chat_published.turns(question, None, bool(counts), None)
-            prompts.append(self._fill(render(template, turns), counts[index : index + 1], tokens))
+            prompts.append(self._prompt(turns, counts[index : index + 1], tokens))
         responses = self._continue(
             tokenizer, prompts, pixel_values, counts, generation_config, IMG_CONTEXT_TOKEN
         )
@@ -105,10 +103,13 @@ class PublishedChat:
             print(*zip(questions, responses, strict=True), sep="\n")  # noqa: T201
         return responses
 
-    def _fill(self, text: str, counts: Sequence[int], tokens: tuple[str, str, str]) -> str:
+    def _prompt(
+        self, turns: list[dict[str, str]], counts: Sequence[int], tokens: tuple[str, str, str]
+    ) -> str:
+        template = self.config.family.chat_template({"template": self.config.template})
         start, context, end = tokens
         pictures = [start + context * self.num_image_token * count + end for count in counts]
-        return chat_published.fill(text, pictures)
+        return chat_published.write(turns, partial(render, template), pictures)
 
     @torch.no_grad()
     def _continue(
