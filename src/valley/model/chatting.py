@@ -53,6 +53,10 @@ class PublishedChat:
         """
         tiles = 0 if pixel_values is None else len(pixel_values)
         counts = [tiles] * bool(tiles) if num_patches_list is None else list(num_patches_list)
+        if sum(counts) != tiles:
+            raise ValueError(
+                f"num_patches_list {counts} adds up to {sum(counts)}, not {tiles} tiles"
+            )
         turns = chat_published.turns(question, history, tiles > 0, self.system_message)
         tokens = (IMG_START_TOKEN, IMG_CONTEXT_TOKEN, IMG_END_TOKEN)
         prompt = self._prompt(turns, counts, tokens)

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import AutoModel
 from transformers.modeling_outputs import (
@@ -82,6 +83,27 @@ class TiledForConditionalGeneration(PublishedChat, VisionLanguageForConditionalG
             if getattr(model.generation_config, name) is None:
                 setattr(model.generation_config, name, getattr(model.config.text_config, name))
         return loaded
+
+    def extract_feature(self, pixel_values: Tensor) -> Tensor:
+        """`[tiles, 3, S, S]` -> `[tiles, n, D]`, by its published name."""
+        return torch.stack(self.model.get_image_features(pixel_values).pooler_output)
+
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        *args: Any,
+        visual_features: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in every line. `visual_features` `[tiles, n, D]`, what `extract_feature` returns, are
+        taken in place of `pixel_values`, which are not looked at then."""
+        if visual_features is not None:
+            for name in ("pixel_values", "num_patches"):
+                kwargs.pop(name, None)
+            tiles: Any = visual_features.flatten(0, -2).split(self.num_image_token)
+            features = BaseModelOutputWithPooling(pooler_output=tiles)
+            kwargs["mm_encoder_outputs"] = {"image": features}
+        return super().generate(inputs, *args, **kwargs)
 
     def forward(
         self,
