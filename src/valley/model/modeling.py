@@ -207,12 +207,18 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
         tiles: Tensor | None = None,
         num_tiles: Tensor | None = None,
         image_sizes: Tensor | None = None,
+        num_patches: Tensor | None = None,
+        image_flags: Tensor | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits `[B, T, V]` and, with `labels` `[B, T]` (-100 ignored), the mean cross-entropy."""
+        """Logits `[B, T, V]` and, with `labels` `[B, T]` (-100 ignored), the mean cross-entropy.
+
+        Every line's picture inputs are named, for whoever reads this signature; which of them a
+        line takes says its `get_image_features`.
+        """
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -224,6 +230,8 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
             tiles=tiles,
             num_tiles=num_tiles,
             image_sizes=image_sizes,
+            num_patches=num_patches,
+            image_flags=image_flags,
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )

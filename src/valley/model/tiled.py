@@ -6,10 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoModel
-from transformers.modeling_outputs import (
-    BaseModelOutputWithPooling,
-    CausalLMOutputWithPast,
-)
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from valley.model.chatting import PublishedChat
 from valley.model.config import (
@@ -104,37 +101,6 @@ class TiledForConditionalGeneration(PublishedChat, VisionLanguageForConditionalG
             features = BaseModelOutputWithPooling(pooler_output=tiles)
             kwargs["mm_encoder_outputs"] = {"image": features}
         return super().generate(inputs, *args, **kwargs)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Any = None,
-        inputs_embeds: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        num_patches: Tensor | None = None,
-        image_flags: Tensor | None = None,
-        labels: Tensor | None = None,
-        logits_to_keep: int | Tensor = 0,
-        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
-        **kwargs: Any,
-    ) -> CausalLMOutputWithPast:
-        """Logits and loss as in every line; pictures as in `TiledModel.get_image_features`."""
-        return super().forward(
-            input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            pixel_values=pixel_values,
-            num_patches=num_patches,
-            image_flags=image_flags,
-            labels=labels,
-            logits_to_keep=logits_to_keep,
-            mm_encoder_outputs=mm_encoder_outputs,
-            **kwargs,
-        )
 
 
 class SailVLForConditionalGeneration(TiledForConditionalGeneration):
