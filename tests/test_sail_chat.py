@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -16,8 +17,10 @@ import valley
 import valley.auto
 from model.pictures import picture
 from valley.chat import Chat, load
-from valley.media.limits import MediaError
+from valley.counting import count_media
+from valley.media.limits import Limits, MediaError
 from valley.sail_vl_chat import load_image
+from valley.types import Budget
 
 GREEDY = {"max_new_tokens": 6, "do_sample": False}
 CARD = (
@@ -119,6 +122,46 @@ def test_history_is_kept_in_place_with_the_question_as_asked(
     assert same is history
     assert history[1] == ("And?", again)
     assert isinstance(model.chat(tokenizer, None, "Hi", GREEDY), str)
+
+
+def test_the_published_style_sees_files_as_stored(
+    model: Any, tokenizer: Any, asking: Chat, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Neither turned by their EXIF orientation nor laid on white, as the card's load_image."""
+    turned, clear = tmp_path / "turned.jpg", tmp_path / "clear.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(3, 1344, 448).save(turned, exif=exif)
+    Image.new("RGBA", (448, 448), (255, 0, 0, 0)).save(clear)
+    limits = Limits()
+    planner = asking.planner
+    for path in (turned, clear):
+        request = asking.request("What?", path, style="published")
+        encoded = asking.processor.encode(request)
+        assert (encoded.tiles[0] == load_image(path).numpy()).all()
+        for style in ("default", "published"):
+            counted = count_media(
+                planner, [str(path)], [], Budget(), style, limits, None, checkpoint
+            )
+            asked_for = asking.processor.encode(asking.request("What?", path, style=style))
+            assert counted.media[0].grid == asked_for.plans[0].views[0].grid
+    assert asking.request("What?", turned).messages[0].parts[0].source.size == (448, 1344)
+    array = np.zeros((448, 896, 3), np.uint8)
+    assert asking.count("What?", array, style="published").visual_tokens == 3 * 256
+
+
+def test_of_several_samples_the_first_is_the_reply(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = tokenizer(["first<|im_end|>", "second<|im_end|>"], padding=True)["input_ids"]
+
+    def generate(**arguments: Any) -> Tensor:
+        return torch.cat([arguments["input_ids"].expand(2, -1), torch.tensor(rows)], dim=1)
+
+    monkeypatch.setattr(model, "generate", generate)
+    options = {**GREEDY, "num_return_sequences": 2}
+    assert model.chat(tokenizer, None, "Hi", options) == "first"
+    assert model.batch_chat(tokenizer, None, ["Hi"], options, verbose=True) == ["first", "second"]
 
 
 def test_an_empty_reply_in_history_gives_the_same_ids_both_ways(
@@ -347,7 +390,7 @@ def test_mistakes_are_named(model: Any, tokenizer: Any, call: Any, words: str) -
 
 
 def test_streaming_equals_asking(asking: Chat, still: Path) -> None:
-    options = {"max_new_tokens": 6, "budget": valley.Budget(max_tiles=1)}
+    options = {"max_new_tokens": 6, "budget": Budget(max_tiles=1)}
     stream = asking.stream("What?", still, **options)
     pieces = []
     while True:

@@ -7,7 +7,7 @@ and gives every picture and frame its `Plan`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ from PIL.Image import Image as Picture
 
 from valley.families import Family, family_of
 from valley.geometry import Plan, Policy, pick_frames
-from valley.media.images import open_image
+from valley.media.images import open_as_stored, open_image
 from valley.media.kind import media_kind
 from valley.media.limits import Limits
 from valley.media.sources import localize
@@ -39,6 +39,7 @@ from valley.types import (
 #: Budget fields by the names that published preprocessor configs give them.
 PUBLISHED_NAMES = {"max_dynamic_patch": "max_tiles"}
 
+Look: TypeAlias = Callable[[MediaSource, Limits], Picture]
 History: TypeAlias = Sequence[Message | Mapping[str, Any] | tuple[str, str]]
 
 
@@ -101,8 +102,9 @@ class Planner:
         Raises ValueError for media that cannot be opened within the limits.
         """
         budget = self.budget(request.budget, request.style)
+        look = open_as_stored if self.as_stored(request.style) else open_image
         messages = tuple(
-            Message(m.role, tuple(self._open_part(part, budget, limits) for part in m.parts))
+            Message(m.role, tuple(self._open_part(part, look, budget, limits) for part in m.parts))
             for m in request.messages
         )
         return replace(request, messages=messages)
@@ -149,9 +151,13 @@ class Planner:
             raise ValueError("the last message must be the user's")
         return self.open(Request(tuple(turns), budget or Budget(), style, thinking), limits)
 
-    def _open_part(self, part: Part, budget: Budget, limits: Limits) -> Part:
+    def as_stored(self, style: Style) -> bool:
+        """Whether pictures are seen as their files hold them, neither turned nor laid on white."""
+        return style == "published" and self.family.entry == "chat"
+
+    def _open_part(self, part: Part, look: Look, budget: Budget, limits: Limits) -> Part:
         if isinstance(part, Image) and not isinstance(part.source, Clip):
-            return Image(open_image(part.source, limits))
+            return Image(look(part.source, limits))
         if isinstance(part, Video) and not isinstance(part.source, Clip):
 
             def pick(timestamps: Sequence[float], size: Size) -> list[int]:

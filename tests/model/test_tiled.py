@@ -348,6 +348,30 @@ def test_counts_of_tiles_are_checked(sail: Callable[[str], Path]) -> None:
         model.model.get_image_features(torch.zeros(2, 3, 448, 448), torch.tensor([1, 2]))
 
 
+@pytest.mark.parametrize("name", ["aimv2_8b", "internvit_8b"])
+def test_a_batch_without_pictures_still_trains_every_parameter(
+    name: str, sail: Callable[[str], Path]
+) -> None:
+    """Its empty tile changes nothing and gives every parameter of the tower a gradient of zeros:
+    ranks that train together must agree on what has one."""
+    model = AutoModel.from_pretrained(sail(name), dtype=torch.float32)
+    ids = torch.tensor([[1, 2, 3, 4]])
+    flags = torch.tensor([[0]])
+    empty = torch.zeros(1, 3, 448, 448)
+    output = model(ids, pixel_values=empty, image_flags=flags, labels=ids)
+    assert output.loss == model(ids, labels=ids).loss
+    output.loss.backward()
+    vision = [*model.model.vision_tower.parameters(), *model.model.vision_connector.parameters()]
+    assert all(parameter.grad is not None for parameter in vision)
+    assert not any(parameter.grad.any() for parameter in vision)
+    place = torch.tensor([[1, *[model.config.image_token_id] * 256]])
+    tiles = torch.rand(2, 3, 448, 448)
+    with torch.no_grad():
+        kept = model(place, pixel_values=tiles, image_flags=torch.tensor([0, 1])).logits
+        alone = model(place, pixel_values=tiles[1:]).logits
+    assert torch.allclose(kept, alone, atol=1e-4)
+
+
 def test_internvl_is_never_taken_for_sail() -> None:
     genuine = sizes.published("internvit_8b", {}, {}) | {
         "architectures": ["InternVLChatModel"], "template": "internvl2_5",

@@ -45,7 +45,8 @@ class PublishedChat:
         IMG_CONTEXT_TOKEN: str = "<IMG_CONTEXT>",
         verbose: bool = False,
     ) -> Any:
-        """The reply to a question, and with `return_history` the history it was added to.
+        """The reply to a question, the first where several are sampled, and with `return_history`
+        the history it was added to.
 
         `pixel_values` `[tiles, 3, S, S]`: the tiles of every picture of the conversation in the
         order of its `<image>`, `num_patches_list` their number for each picture (without it they
@@ -60,7 +61,7 @@ class PublishedChat:
         turns = chat_published.turns(question, history, tiles > 0, self.system_message)
         tokens = (IMG_START_TOKEN, IMG_CONTEXT_TOKEN, IMG_END_TOKEN)
         prompt = self._prompt(turns, counts, tokens)
-        (response,) = self._continue(
+        response, *_ = self._continue(
             tokenizer, [prompt], pixel_values, counts, generation_config, IMG_CONTEXT_TOKEN
         )
         history = [] if history is None else history
@@ -104,7 +105,7 @@ class PublishedChat:
             tokenizer, prompts, pixel_values, counts, generation_config, IMG_CONTEXT_TOKEN
         )
         if verbose:
-            print(*zip(questions, responses, strict=True), sep="\n")  # noqa: T201
+            print(*questions, *responses, sep="\n")  # noqa: T201
         return responses
 
     def _prompt(
@@ -136,10 +137,10 @@ class PublishedChat:
         turn_close = self.config.family.chat.turn_close
         end = tokenizer.convert_tokens_to_ids(turn_close)
         output = self.generate(**inputs, **{**generation_config, "eos_token_id": end})
-        hidden = set(tokenizer.all_special_ids)
+        hidden = set(tokenizer.all_special_ids) - {end}
         replies = []
         for row in output[:, length:].tolist():
-            until = row[: row.index(end)] if end in row else row
-            kept = [number for number in until if number not in hidden]
-            replies.append(tokenizer.decode(kept, skip_special_tokens=False).strip())
+            kept = [number for number in row if number not in hidden]
+            text = tokenizer.decode(kept, skip_special_tokens=False)
+            replies.append(text.split(turn_close)[0].strip())
         return replies

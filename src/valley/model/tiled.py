@@ -46,17 +46,19 @@ class TiledModel(VisionLanguageModel):
         """`[tiles, 3, S, S]` -> `pooler_output`: one `[n_i, D]` a picture.
 
         `num_patches` `[N]`: tiles of each picture, one where it is not given. `image_flags`
-        `[tiles]` or `[tiles, 1]`: 0 marks a tile that stands for no picture.
+        `[tiles]` or `[tiles, 1]`: 0 marks a tile that stands for no picture. It is encoded and
+        left out then, so that a batch without pictures trains every parameter, with no gradient.
         """
-        if image_flags is not None:
-            pixel_values = pixel_values[image_flags.flatten().bool()]
         layer = self.config.select_layer
         seen = self.vision_tower(
             pixel_values.to(self.vision_tower.dtype), output_hidden_states=layer != -1
         )
         features = seen.last_hidden_state if layer == -1 else seen.hidden_states[layer]
         tokens = self.vision_connector(features)
+        if image_flags is not None:
+            tokens = tokens[image_flags.flatten().bool()]
         counts = [1] * len(tokens) if num_patches is None else num_patches.flatten().tolist()
+        counts = counts or [0]
         if sum(counts) != len(tokens):
             raise ValueError(
                 f"num_patches {counts} add up to {sum(counts)}, not {len(tokens)} tiles"
