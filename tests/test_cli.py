@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,17 @@ def test_chat_prints_the_answer_alone(capsys: Any, tiny_valley2_5: Path) -> None
     assert code == 0
     assert out.strip()
     assert err == ""
+
+
+@pytest.mark.parametrize(("most", "tiles"), [((), 3), (("--max-num", 1), 1)])
+def test_chat_limits_the_tiles_of_a_picture(
+    capsys: Any, sail: Callable[[str], Path], card: Path, most: tuple[object, ...], tiles: int
+) -> None:
+    Image.new("RGB", (896, 448)).save(card)
+    asked = ["chat", card, "-p", "What?", "-m", sail("internvit_8b"), "--max-new-tokens", 1]
+    code, out, err = run(capsys, *asked, "--json", *most)
+    assert code == 0, err
+    assert json.loads(out)["usage"]["visual_tokens"] == tiles * 256
 
 
 def test_count_as_json_and_as_a_table(capsys: Any, tiny_valley2_5: Path, card: Path) -> None:
@@ -221,6 +233,8 @@ def test_doctor_names_a_broken_torchvision(monkeypatch: Any, tmp_path: Path) -> 
         (["count", "--size", "large"], "640x480"),
         (["count", "--size", "0x5"], "empty"),
         (["count", "--size", "9x9", "--max-num", "3"], "max_tiles"),
+        (["chat", "-p", "Hi", "--max-num", "3"], "max_tiles"),
+        (["verify", "nano", "--max-num", "3"], "max_tiles"),
         (["inspect"], "checkpoint"),
         (["paint"], "paint"),
         (["chat", "--colour"], "--colour"),

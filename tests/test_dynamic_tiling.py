@@ -58,6 +58,21 @@ def test_numbers_of_candidates() -> None:
     assert closest((10, 10), (), 448) == (1, 1)
 
 
+@given(st.integers(1, 12), st.integers(1, 60))
+def test_candidates_are_all_grids_of_so_many_tiles(least: int, most: int) -> None:
+    sides = range(1, most + 1)
+    every = {(i, j) for i in sides for j in sides if least <= i * j <= most}
+    found = candidates(least, most)
+    assert set(found) == every
+    assert list(found) == sorted(found, key=lambda grid: (grid[0] * grid[1], grid[0]))
+
+
+def test_a_large_budget_is_no_endless_search() -> None:
+    plan = POLICY.plan((100_000, 1), Budget(max_tiles=20_000))
+    assert plan.tile_grids is not None
+    assert plan.tile_grids.grid == (20_000, 1)
+
+
 @given(sides, sides, st.integers(1, 40), st.sampled_from([None, 1, 2]), st.booleans())
 def test_grids_tiles_and_tokens_agree(
     width: int, height: int, most: int, scales: int | None, thumbnail: bool

@@ -11,7 +11,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from valley.families.valley2_5 import VALLEY2_5
 from valley.geometry import NativeResolution, View
-from valley.pixels import CLIP_MEAN, CLIP_STD, pack_patches
+from valley.pixels import CLIP, Colours, pack_patches
 from valley.types import Budget
 
 ONE_RESIZE = NativeResolution("vision")
@@ -74,8 +74,8 @@ def test_the_order_of_patches_by_hand() -> None:
     rows = pack_patches(Image.fromarray(pixels), View("vision", ((8, 8),), (4, 4), 4, 2))
     raw = np.rint(
         (
-            rows.reshape(16, 3, 2, 2, 2) * CLIP_STD[:, None, None, None]
-            + CLIP_MEAN[:, None, None, None]
+            rows.reshape(16, 3, 2, 2, 2) * np.array(CLIP.std)[:, None, None, None]
+            + np.array(CLIP.mean)[:, None, None, None]
         )
         * 255
     ).astype(int)
@@ -84,3 +84,15 @@ def test_the_order_of_patches_by_hand() -> None:
     assert (raw[:, :, 0] == raw[:, :, 1]).all()
     assert raw[0, 1, 0].tolist() == [[0, 100], [0, 0]]
     assert raw[0, 2, 0].tolist() == [[0, 0], [200, 0]]
+
+
+def test_colours_a_tower_was_trained_with() -> None:
+    """By hand: share of full brightness, minus the mean, over the standard deviation."""
+    own = Colours((0.5, 0.0, 0.2), (0.5, 2.0, 0.1))
+    picture = Image.new("RGB", (28, 28), (255, 51, 0))
+    rows = pack_patches(picture, View("vision", ((28, 28),), (2, 2), 1, 2), own)
+    values = rows.reshape(4, 3, -1)
+    assert np.ptp(values, axis=(0, 2)).max() == 0
+    assert values[0, :, 0].tolist() == pytest.approx([1, 0.1, -2])
+    with pytest.raises(ValueError, match="three numbers"):
+        Colours((0.5, 0.5), (0.5, 0.5, 0.5))

@@ -341,6 +341,15 @@ def test_mistakes_are_named(tiny_processor: ValleyProcessor, call: Any, words: s
         call(tiny_processor)
 
 
+def test_colours_are_those_of_one_tower(tiny_valley2_5: Path, tiny_valley2: Path) -> None:
+    colours = {"image_mean": [0.0, 0.0, 0.0], "image_std": [1.0, 1.0, 1.0]}
+    processor = AutoProcessor.from_pretrained(tiny_valley2_5, **colours)
+    white = processor(images=[PILImage.new("RGB", (84, 84), "white")], return_tensors="pt")
+    assert white["pixel_values"].unique().tolist() == [1.0]
+    with pytest.raises(ValueError, match="fit one tower, this model has two"):
+        AutoProcessor.from_pretrained(tiny_valley2, **colours)
+
+
 def test_a_template_that_drops_pictures_is_noticed(tiny_valley2_5: Path) -> None:
     template = "{% for m in messages %}<|im_start|>{{ m.role }}\nx<|im_end|>\n{% endfor %}"
     processor = AutoProcessor.from_pretrained(tiny_valley2_5, chat_template=template)

@@ -89,6 +89,23 @@ def test_pictures_are_labelled_as_published(processor: ValleyProcessor) -> None:
     assert processor.encode(Request(frames)).input_ids == once
 
 
+def test_a_turn_without_words_is_not_closed_as_published(processor: ValleyProcessor) -> None:
+    history = [("Hello, who are you?", ""), ("", "Yes.")]
+    ids = published_ids(processor, "Hi", history=history)
+    shown = processor.tokenizer.decode(ids[len(HEAD) :])
+    assert shown == (
+        "<|im_start|>user\nHello, who are you?<|im_end|><|im_start|>assistant\n"
+        "<|im_start|>user\n<|im_start|>assistant\nYes.<|im_end|>"
+        "<|im_start|>user\nHi<|im_end|><|im_start|>assistant\n"
+    )
+    request = processor.planner.request("Hi", history=history)
+    assert processor.encode(request).input_ids.count(151645) == ids.count(151645) + 2
+    bare = published_ids(processor, "", system="")
+    assert processor.tokenizer.decode(bare) == (
+        "<|im_start|>system\n<|im_end|><|im_start|>user\n<|im_start|>assistant\n"
+    )
+
+
 def test_pictures_of_a_conversation_go_where_it_names_them(processor: ValleyProcessor) -> None:
     """The published chat is given all pictures again in every round."""
     history = [("<image>\nWhat is this?", "Red."), ("And <image>?", "Blue.")]
@@ -217,6 +234,24 @@ def test_a_checkpoint_decides_how_pictures_are_cut(checkpoint: Path, tmp_path: P
         AutoProcessor.from_pretrained(checkpoint, max_pixels=5000)
     fewer = AutoProcessor.from_pretrained(limited, max_tiles=1, scales=1)
     assert fewer.encode(fewer.planner.request("Hi", photograph)).usage.visual_tokens == 256
+
+
+def test_a_checkpoint_says_the_colours_of_its_tower(checkpoint: Path, tmp_path: Path) -> None:
+    shipped = {"image_mean": [0.5, 0.25, 0.0], "image_std": [0.5, 0.25, 1]}
+    other = changed(checkpoint, tmp_path / "a", "preprocessor_config.json", **shipped)
+    processor = AutoProcessor.from_pretrained(other)
+    for _ in range(2):
+        picture = PILImage.new("RGB", (896, 448), (255, 0, 51))
+        (tiles,) = processor.encode(processor.planner.request("Hi", picture)).tiles
+        assert [tiles[:, i].min() for i in range(3)] == pytest.approx([1, -1, 0.2])
+        assert [tiles[:, i].max() for i in range(3)] == pytest.approx([1, -1, 0.2])
+        processor.save_pretrained(other)
+        (other / "preprocessor_config.json").unlink(missing_ok=True)
+        processor = AutoProcessor.from_pretrained(other)
+    with pytest.raises(ValueError, match="belong together"):
+        AutoProcessor.from_pretrained(checkpoint, image_mean=[0, 0, 0])
+    with pytest.raises(ValueError, match="three numbers"):
+        AutoProcessor.from_pretrained(checkpoint, image_mean=[0, 0, 0], image_std=[1, 1, 0])
 
 
 def test_the_transformers_form_can_be_cut_between_pictures(processor: ValleyProcessor) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -16,8 +17,10 @@ import valley
 import valley.auto
 from model.pictures import picture
 from valley.chat import Chat, load
-from valley.media.limits import MediaError
+from valley.counting import count_media
+from valley.media.limits import Limits, MediaError
 from valley.sail_vl_chat import load_image
+from valley.types import Budget
 
 GREEDY = {"max_new_tokens": 6, "do_sample": False}
 CARD = (
@@ -72,6 +75,14 @@ def still(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """Two tiles and a thumbnail."""
+    path = tmp_path / "wide.png"
+    picture(2, 896, 448).save(path)
+    return path
+
+
 def test_the_conversations_of_the_card_give_the_same_ids_both_ways(
     model: Any, tokenizer: Any, asking: Chat, seen: list[dict[str, Any]], still: Path
 ) -> None:
@@ -113,6 +124,57 @@ def test_history_is_kept_in_place_with_the_question_as_asked(
     assert isinstance(model.chat(tokenizer, None, "Hi", GREEDY), str)
 
 
+def test_the_published_style_sees_files_as_stored(
+    model: Any, tokenizer: Any, asking: Chat, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Neither turned by their EXIF orientation nor laid on white, as the card's load_image."""
+    turned, clear = tmp_path / "turned.jpg", tmp_path / "clear.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(3, 1344, 448).save(turned, exif=exif)
+    Image.new("RGBA", (448, 448), (255, 0, 0, 0)).save(clear)
+    limits = Limits()
+    planner = asking.planner
+    for path in (turned, clear):
+        request = asking.request("What?", path, style="published")
+        encoded = asking.processor.encode(request)
+        assert (encoded.tiles[0] == load_image(path).numpy()).all()
+        for style in ("default", "published"):
+            counted = count_media(
+                planner, [str(path)], [], Budget(), style, limits, None, checkpoint
+            )
+            asked_for = asking.processor.encode(asking.request("What?", path, style=style))
+            assert counted.media[0].grid == asked_for.plans[0].views[0].grid
+    assert asking.request("What?", turned).messages[0].parts[0].source.size == (448, 1344)
+    array = np.zeros((448, 896, 3), np.uint8)
+    assert asking.count("What?", array, style="published").visual_tokens == 3 * 256
+
+
+def test_of_several_samples_the_first_is_the_reply(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = tokenizer(["first<|im_end|>", "second<|im_end|>"], padding=True)["input_ids"]
+
+    def generate(**arguments: Any) -> Tensor:
+        return torch.cat([arguments["input_ids"].expand(2, -1), torch.tensor(rows)], dim=1)
+
+    monkeypatch.setattr(model, "generate", generate)
+    options = {**GREEDY, "num_return_sequences": 2}
+    assert model.chat(tokenizer, None, "Hi", options) == "first"
+    assert model.batch_chat(tokenizer, None, ["Hi"], options, verbose=True) == ["first", "second"]
+
+
+def test_an_empty_reply_in_history_gives_the_same_ids_both_ways(
+    model: Any, tokenizer: Any, asking: Chat, seen: list[dict[str, Any]]
+) -> None:
+    history = [("Hello", ""), ("Are you there?", "Yes.")]
+    model.chat(tokenizer, None, "Who are you?", GREEDY, history=list(history))
+    ids = seen[-1]["input_ids"][0].tolist()
+    request = asking.request("Who are you?", history=history, style="published")
+    assert ids == asking.processor.encode(request).input_ids
+    assert "Hello<|im_end|><|im_start|>assistant\n<|im_start|>user\nAre" in tokenizer.decode(ids)
+
+
 def test_generation_stops_where_a_turn_ends(model: Any, tokenizer: Any) -> None:
     """The shipped generation config names no end token."""
     close = tokenizer.convert_tokens_to_ids("<|im_end|>")
@@ -134,9 +196,9 @@ def test_generation_stops_where_a_turn_ends(model: Any, tokenizer: Any) -> None:
 
 
 def test_a_batch_answers_as_single_questions_do(
-    model: Any, tokenizer: Any, seen: list[dict[str, Any]], still: Path
+    model: Any, tokenizer: Any, seen: list[dict[str, Any]], still: Path, wide: Path
 ) -> None:
-    pictures = [load_image(still, max_num=1), load_image(still, max_num=2)]
+    pictures = [load_image(still, max_num=1), load_image(wide)]
     counts = [len(tiles) for tiles in pictures]
     questions = ["<image>\nWhat is it?", "Which colours are there in this picture?"]
     options = {"num_patches_list": counts}
@@ -154,11 +216,59 @@ def test_a_batch_answers_as_single_questions_do(
     assert texts == [model.chat(tokenizer, None, q, GREEDY) for q in ("Hello", "Who are you?")]
 
 
+def test_a_row_of_a_batch_may_have_no_tiles(
+    model: Any, tokenizer: Any, seen: list[dict[str, Any]], wide: Path
+) -> None:
+    """As published, its prompt holds an empty picture."""
+    tiles = load_image(wide)
+    questions = ["Hello", "<image>\nWhat is it?", "Who are you?"]
+    counts = [0, len(tiles), 0]
+    replies = model.batch_chat(tokenizer, tiles, questions, GREEDY, num_patches_list=counts)
+    rows = [tokenizer.decode(row).split("<|im_start|>user\n")[1] for row in seen[0]["input_ids"]]
+    assert rows[0].startswith("<img></img>\nHello<|im_end|>")
+    assert rows[1].count("<IMG_CONTEXT>") == 256 * len(tiles)
+    assert rows[2].startswith("<img></img>\nWho are you?<|im_end|>")
+    assert replies == [
+        model.chat(tokenizer, None, "<img></img>\nHello", GREEDY),
+        model.chat(tokenizer, tiles, "What is it?", GREEDY),
+        model.chat(tokenizer, None, "<img></img>\nWho are you?", GREEDY),
+    ]
+
+
+def test_features_of_the_tiles_may_be_given(
+    model: Any, tokenizer: Any, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = load_image(wide)
+    asked_for = asked(model, tokenizer, pixels, "What?")
+    options = {**GREEDY, "num_beams": 2, "num_return_sequences": 2}
+    with torch.no_grad():
+        features = model.extract_feature(pixels)
+        others = model.extract_feature(pixels.flip(0))
+    replies = model.generate(**asked_for, **options)
+    changed = model.generate(**{**asked_for, "pixel_values": pixels.flip(0)}, **options)
+    said = model.chat(tokenizer, pixels, "What?", GREEDY)
+
+    def never(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("the tower was asked")
+
+    monkeypatch.setattr(model.model.vision_tower, "forward", never)
+    assert features.shape == (len(pixels), 256, model.config.text_config.hidden_size)
+    assert torch.equal(model.generate(**asked_for, **options, visual_features=features), replies)
+    assert torch.equal(model.generate(**asked_for, **options, visual_features=others), changed)
+    bare = {name: asked_for[name] for name in ("input_ids", "attention_mask")}
+    flat = features.flatten(0, 1)
+    assert torch.equal(model.generate(**bare, **options, visual_features=flat), replies)
+    given = {**GREEDY, "visual_features": features}
+    assert model.chat(tokenizer, pixels, "What?", given) == said
+    with pytest.raises(ValueError, match=r"768 image placeholders.* make 512 tokens"):
+        model.generate(**asked_for, **GREEDY, visual_features=features[:2])
+
+
 def test_several_beams_and_samples_keep_the_tiles_in_order(
-    model: Any, tokenizer: Any, still: Path
+    model: Any, tokenizer: Any, wide: Path
 ) -> None:
     """Pictures are encoded once: repeating their tiles one by one would mix them up."""
-    pixels = load_image(still, max_num=2)
+    pixels = load_image(wide)
     one = model.chat(tokenizer, pixels, "What?", GREEDY)
     ids = asked(model, tokenizer, pixels, "What?")
     many = model.generate(
@@ -265,9 +375,10 @@ def test_pixels_are_those_of_the_published_code(tmp_path: Path) -> None:
     [
         (
             lambda m, t, p: m.chat(t, p, "a <image> b <image>", GREEDY, num_patches_list=[1]),
-            "add up",
+            "adds up to 1, not 2 tiles",
         ),
         (lambda m, t, p: m.chat(t, p, "<image>", GREEDY, num_patches_list=[1, 1]), "1 <image>, 2"),
+        (lambda m, t, p: m.chat(t, None, "<image>", GREEDY, num_patches_list=[1]), "not 0 tiles"),
         (lambda m, t, p: m.batch_chat(t, p, ["a", "b"], GREEDY), "num_patches_list"),
     ],
 )
@@ -279,7 +390,7 @@ def test_mistakes_are_named(model: Any, tokenizer: Any, call: Any, words: str) -
 
 
 def test_streaming_equals_asking(asking: Chat, still: Path) -> None:
-    options = {"max_new_tokens": 6, "budget": valley.Budget(max_tiles=1)}
+    options = {"max_new_tokens": 6, "budget": Budget(max_tiles=1)}
     stream = asking.stream("What?", still, **options)
     pieces = []
     while True:

@@ -25,7 +25,12 @@ def chat(tiny_valley2_5: Path) -> Chat:
 def talk(chat: Chat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Types lines into a conversation; returns the requests that were asked and the output."""
 
-    def run(*lines: str, media: tuple[Path, ...] = (), system: str | None = None):
+    def run(
+        *lines: str,
+        media: tuple[Path, ...] = (),
+        system: str | None = None,
+        budget: valley.Budget | None = None,
+    ):
         typed, asked = iter(lines), []
 
         def typing(self: Console, prompt: str = "", **options: object) -> str:
@@ -42,7 +47,7 @@ def talk(chat: Chat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
         monkeypatch.setattr(Console, "input", typing)
         monkeypatch.setattr(chat.engine, "stream", watched)
-        start = chat.request("", *media, system=system)
+        start = chat.request("", *media, system=system, budget=budget)
         converse(chat, start, Sampling(max_new_tokens=3), "I am small.")
         return asked, capsys.readouterr().out
 
@@ -72,6 +77,14 @@ def test_pictures_are_added_and_forgotten(talk, tmp_path: Path) -> None:
     assert len(asked[0].messages[0].parts) == 2
     assert len(asked[1].messages) == len(asked[1].messages[0].parts) == 1
     assert out.count("/add FILE") == 2, "an unknown command shows the help again"
+
+
+def test_what_is_added_keeps_to_the_budget(talk, tmp_path: Path) -> None:
+    for number in range(4):
+        picture(number, 60, 60).save(tmp_path / f"{number}.png")
+    asked, _ = talk(f"/add {tmp_path}", "What?", budget=valley.Budget(max_frames=2))
+    (clip, _) = asked[0].messages[0].parts
+    assert len(clip.source.frames) == 2
 
 
 def test_the_summary_is_a_part_of_the_card(tmp_path: Path) -> None:

@@ -30,10 +30,16 @@ StyleName = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 MaxPixels = Annotated[int | None, typer.Option(help="area of a picture after resizing")]
+MaxTiles = Annotated[
+    int | None, typer.Option("--max-num", help="tiles of a picture, where a line cuts tiles")
+]
 Frames = Annotated[int | None, typer.Option(help="frames of a clip")]
 AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="let media be fetched from the web")]
 Revision = Annotated[str | None, typer.Option(help="branch, tag or commit of a hub name")]
 Checkpoint = Annotated[str, typer.Argument(help="nano, a directory or a hub name")]
+
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16")]
 
 # Options of `chat` alone.
 Question = Annotated[str | None, typer.Option("--prompt", "-p", help="the question")]
@@ -43,8 +49,6 @@ NewTokens = Annotated[int, typer.Option(min=1)]
 Temperature = Annotated[float, typer.Option(min=0.0)]
 Seed = Annotated[int | None, typer.Option()]
 FrameRate = Annotated[float | None, typer.Option(help="frames per second instead")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto")]
-Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16")]
 Attention = Annotated[str, typer.Option(help="sdpa, eager or flash_attention_2")]
 Draw = Annotated[
     Path | None, typer.Option(help="write the picture with the boxes of the reply here")
@@ -64,6 +68,7 @@ def chat(
     frames: Frames = None,
     fps: FrameRate = None,
     max_pixels: MaxPixels = None,
+    max_tiles: MaxTiles = None,
     style: StyleName = "default",
     revision: Revision = None,
     device: Device = None,
@@ -87,7 +92,7 @@ def chat(
         *(media or []),
         system=system,
         style=style,
-        budget=Budget(max_pixels=max_pixels, max_frames=frames, fps=fps),
+        budget=Budget(max_pixels=max_pixels, max_tiles=max_tiles, max_frames=frames, fps=fps),
         thinking=None if thinking is None else thinking == "on",
         limits=limits,
     )
@@ -105,14 +110,14 @@ def chat(
         return
     if model == "nano" and not as_json:
         print(summary(directory), file=sys.stderr)
-    reply = _answer(session, request, sampling, as_json)
-    if draw:
-        _draw(canvas, reply, draw)
+    _draw(canvas, _answer(session, request, sampling, as_json), draw)
 
 
-def _draw(canvas: Any, reply: Any, target: Path) -> None:
+def _draw(canvas: Any, reply: Any, target: Path | None) -> None:
     from valley.grounding import draw_boxes
 
+    if target is None:
+        return
     draw_boxes(canvas, reply.boxes).save(target)
     print(f"{len(reply.boxes)} boxes drawn into {target}", file=sys.stderr)
 
@@ -179,9 +184,7 @@ def count(
     model: Model = "nano",
     max_pixels: MaxPixels = None,
     min_pixels: Annotated[int | None, typer.Option()] = None,
-    max_num: Annotated[
-        int | None, typer.Option(help="tiles of a picture, where a line cuts tiles")
-    ] = None,
+    max_tiles: MaxTiles = None,
     frames: Frames = None,
     fps: Annotated[float | None, typer.Option()] = None,
     max_video_tokens: Annotated[int | None, typer.Option(help="visual tokens of a clip")] = None,
@@ -202,7 +205,7 @@ def count(
     budget = Budget(
         min_pixels=min_pixels,
         max_pixels=max_pixels,
-        max_tiles=max_num,
+        max_tiles=max_tiles,
         max_frames=frames,
         fps=fps,
         max_video_tokens=max_video_tokens,
@@ -238,14 +241,18 @@ def inspect(checkpoint: Checkpoint, as_json: AsJson = False) -> None:
 def verify(
     checkpoint: Checkpoint,
     report: Annotated[Path | None, typer.Option(help="write the Markdown report here")] = None,
-    dtype: Annotated[str | None, typer.Option()] = None,
-    device: Annotated[str | None, typer.Option()] = None,
+    dtype: Dtype = None,
+    device: Device = None,
+    max_pixels: MaxPixels = None,
+    max_tiles: MaxTiles = None,
 ) -> None:
     """Check real weights: tensors, tokenizer, prompts, a few replies, speed, memory."""
     from valley.model.files import locate
+    from valley.types import Budget
     from valley.verify import verify as verify_checkpoint
 
-    result = verify_checkpoint(locate(checkpoint), device, dtype)
+    budget = Budget(max_pixels=max_pixels, max_tiles=max_tiles)
+    result = verify_checkpoint(locate(checkpoint), device, dtype, budget)
     text = result.markdown()
     if report:
         report.write_text(text, encoding="utf-8")

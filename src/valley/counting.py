@@ -84,7 +84,8 @@ def count_media(
 ) -> Report:
     """Count files from their headers, and bare sizes. `prompt` adds the words around them."""
     effective = planner.shared(planner.budget(budget, style), len(sources) + len(sizes))
-    counted = [_count_source(planner, source, effective, limits) for source in sources]
+    stored = planner.as_stored(style)
+    counted = [_count_source(planner, source, effective, limits, stored) for source in sources]
     for size in sizes:
         counted.append(_counted(f"{size[0]}x{size[1]}", [planner.plan(size, effective)]))
     words = None if prompt is None else _count_words(planner, prompt, counted, directory)
@@ -96,11 +97,15 @@ def count_media(
     return Report(tuple(counted), words, effective, published)
 
 
-def _count_source(planner: Planner, source: str, budget: Budget, limits: Limits) -> Counted:
+def _count_source(
+    planner: Planner, source: str, budget: Budget, limits: Limits, as_stored: bool
+) -> Counted:
     name = describe_source(source)
     opened = localize(source, limits)
     if media_kind(opened, limits) == "image":
-        return _counted(name, [planner.plan(image_size(opened, limits), budget)])
+        return _counted(
+            name, [planner.plan(image_size(opened, limits, as_stored=as_stored), budget)]
+        )
     timestamps, size = probe_video(opened, limits)
     frames = planner.pick(timestamps, size, budget)
     return _counted(name, [planner.plan(size, budget, frame=True)] * len(frames), clip=True)

@@ -21,8 +21,8 @@ Grid = tuple[int, int]
 @cache
 def candidates(least: int, most: int) -> tuple[Grid, ...]:
     """Every grid of `least` to `most` tiles, in the order in which they are compared."""
-    sides = range(1, most + 1)
-    grids = [(i, j) for i in sides for j in sides if least <= i * j <= most]
+    columns = range(1, most + 1)
+    grids = [(i, j) for i in columns for j in range(max(1, -(-least // i)), most // i + 1)]
     return tuple(sorted(grids, key=lambda grid: (grid[0] * grid[1], grid[0])))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from valley.families import FAMILIES, chat_published, family_of
 from valley.families import valley2_5_published as published
 from valley.geometry import Plan
 from valley.model.files import native_config, read_json
-from valley.pixels import cut_all, cut_tiles, joined, pack_patches
+from valley.pixels import Colours, cut_all, cut_tiles, joined, pack_patches
 from valley.planning import Planner, budget_from, pictures_of
 from valley.prompt import IGNORE_INDEX, Tokens, Writer, flatten
 from valley.types import Budget, Image, Message, Request, Text, Usage, Video
@@ -47,7 +48,8 @@ class Encoder(ProcessorMixin):
     Options of `from_pretrained`: `min_pixels`, `max_pixels`, `frame_max_pixels`, `max_tiles` and
     `scales` set the limits of every call; `single_resize` leaves out the first of two resizes;
     `anyres` False cuts no picture into tiles; `use_special_start_end_token` (published form only)
-    brackets pictures.
+    brackets pictures; `image_mean` and `image_std` are those of the one tower's training, where
+    they are not as published.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Encoder(ProcessorMixin):
         use_special_start_end_token: bool = True,
         max_tiles: int | None = None,
         scales: int | None = None,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
     ) -> None:
         template = chat_template or tokenizer.chat_template
         super().__init__(tokenizer, chat_template=template)
@@ -76,6 +80,8 @@ class Encoder(ProcessorMixin):
         self.only_crop_single_image = only_crop_single_image
         self.use_special_start_end_token = use_special_start_end_token
         self.max_tiles, self.scales = max_tiles, scales
+        self.image_mean, self.image_std = image_mean, image_std
+        self.colours = _colours(image_mean, image_std)
         tokenizer.padding_side = "left"
         line = next(item for item in FAMILIES if item.name == family)
         limits = Budget(
@@ -126,6 +132,8 @@ class Encoder(ProcessorMixin):
         if config:
             processor = loaded[0] if isinstance(loaded, tuple) else loaded
             processor.planner = replace(processor.planner, policy=policy)
+            if processor.colours and processor.sees.native and processor.sees.tiles:
+                raise ValueError("image_mean and image_std fit one tower, this model has two")
         return loaded
 
     @property
@@ -185,9 +193,9 @@ class Encoder(ProcessorMixin):
             return self.chat.write(part, [chat_published.PLACEHOLDER] * len(pictures_of(part)))
 
         strings = [{"role": m.role, "content": flatten(m, self.chat, write)} for m in messages]
-        text = self.writer.render(strings, generate, request.thinking)
         shown = [self.chat.picture(plan.num_tokens) for plan in plans]
-        return self.writer.tokens(chat_published.fill(text, shown))
+        render = partial(self.writer.render, generate=generate, thinking=request.thinking)
+        return self.writer.tokens(chat_published.write(strings, render, shown))
 
     def collate(
         self, batch: Sequence[Encoded], *, labels: bool = False, padding_side: str = "left"
@@ -247,18 +255,18 @@ class Encoder(ProcessorMixin):
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """Patches of every picture, where a tower takes some, and its tiles, likewise."""
         if grids := [plan.tile_grids for plan in plans if plan.tile_grids]:
-            return [], cut_all(pictures, grids)
+            return [], cut_all(pictures, grids, self.colours)
         patches, tiles = [], []
         for picture, plan in zip(pictures, plans, strict=True):
             if view := plan.native:
-                rows = pack_patches(picture, view)
+                rows = pack_patches(picture, view, self.colours)
                 if len(rows) != (cells := view.grid[0] * view.grid[1]):
                     raise ValueError(
                         f"a picture of {plan.original} gave {len(rows)} patches, not {cells}"
                     )
                 patches.append(rows)
             if plan.tiles:
-                tiles.append(cut_tiles(picture, plan.tiles))
+                tiles.append(cut_tiles(picture, plan.tiles, self.colours))
         return patches, tiles
 
     def _encode_published(self, request: Request, budget: Budget, generate: bool) -> Encoded:
@@ -316,6 +324,15 @@ class Encoder(ProcessorMixin):
         return published.tokenise(text, encode, inference=inference)
 
 
+def _colours(mean: Sequence[float] | None, std: Sequence[float] | None) -> Colours | None:
+    """What a checkpoint says, None where it says nothing."""
+    if mean is None and std is None:
+        return None
+    if mean is None or std is None:
+        raise ValueError("image_mean and image_std belong together: give both or neither")
+    return Colours(tuple(mean), tuple(std))
+
+
 def grids(plans: Sequence[Plan]) -> Tensor:
     """`[N, 3]`: one frame, rows, columns of patches for each picture that has some."""
     views = [plan.native for plan in plans if plan.native]
@@ -358,7 +375,7 @@ def black() -> PILImage.Image:
 SHIPPED_OPTIONS = frozenset(
     {
         *("min_pixels", "max_pixels", "frame_max_pixels", "max_tiles", "scales"),
-        "single_resize",
+        *("single_resize", "image_mean", "image_std"),
     }
 )
 #: What `from_pretrained` may be given: our own options and those of transformers.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,20 +17,34 @@ from valley.geometry import TileGrids, Tiles, View
 
 Result = TypeVar("Result")
 
-#: Mean and standard deviation per RGB channel of CLIP's training pictures, which Qwen2-VL keeps.
-CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
-CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
-#: `[256, 3]`: the normalised value of every byte in every channel.
-_TABLE = ((np.arange(256) * (1 / 255)).astype(np.float32)[:, None] - CLIP_MEAN) / CLIP_STD
 
-#: `[256]`: the value of every byte between -1 and 1, as SigLIP takes it.
-_SYMMETRIC = ((np.arange(256) * (1 / 255)).astype(np.float32) - np.float32(0.5)) / np.float32(0.5)
+@dataclass(frozen=True)
+class Colours:
+    """Mean and standard deviation of each RGB channel in the pictures that a tower was trained on,
+    as shares of full brightness."""
 
-#: `[256, 3]`: the value of every byte in every channel, normalised as for ImageNet.
-_IMAGENET = (
-    (np.arange(256, dtype=np.float32) / np.float32(255))[:, None]
-    - np.array([0.485, 0.456, 0.406], dtype=np.float32)
-) / np.array([0.229, 0.224, 0.225], dtype=np.float32)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                f"image_mean {self.mean} and image_std {self.std} must be three numbers each, "
+                "those of image_std positive"
+            )
+
+    @cached_property
+    def table(self) -> NDArray[np.float32]:
+        """`[256, 3]`: the normalised value of every byte in every channel."""
+        shares = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
+        mean, std = np.array([self.mean, self.std], dtype=np.float32)
+        return (shares - mean) / std
+
+
+#: What published towers were trained with, Qwen2-VL with those of CLIP; None below stands for them.
+CLIP = Colours((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+SIGLIP = Colours((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+IMAGENET = Colours((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def in_parallel(work: Callable[..., Result], *arguments: Iterable[Any]) -> list[Result]:
@@ -41,13 +57,14 @@ def in_parallel(work: Callable[..., Result], *arguments: Iterable[Any]) -> list[
 
 
 def cut_all(
-    pictures: Sequence[Image.Image], plans: Sequence[TileGrids]
+    pictures: Sequence[Image.Image], plans: Sequence[TileGrids], colours: Colours | None = None
 ) -> list[NDArray[np.float32]]:
     """The tiles of every picture, as parts of one array that `joined` gives back uncopied."""
     ends = np.cumsum([tiles.count for tiles in plans])
     side = plans[0].side
     whole = np.empty((ends[-1], 3, side, side), dtype=np.float32)
-    return in_parallel(cut_grids, pictures, plans, np.split(whole, ends[:-1]))
+    parts = np.split(whole, ends[:-1])
+    return in_parallel(cut_grids, pictures, plans, [colours] * len(parts), parts)
 
 
 def joined(stacks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -58,10 +75,13 @@ def joined(stacks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def cut_grids(
-    picture: Image.Image, tiles: TileGrids, out: NDArray[np.float32] | None = None
+    picture: Image.Image,
+    tiles: TileGrids,
+    colours: Colours | None = None,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """The picture stretched over each grid and cut into its tiles: `[tiles, 3, S, S]`."""
-    side, start = tiles.side, 0
+    side, start, table = tiles.side, 0, (colours or IMAGENET).table
     cut = np.empty((tiles.count, 3, side, side), dtype=np.float32) if out is None else out
     for columns, rows in tiles.grids:
         whole = picture.resize((columns * side, rows * side), Image.Resampling.BICUBIC)
@@ -69,12 +89,14 @@ def cut_grids(
         end = start + rows * columns
         for tile, block in zip(cut[start:end], blocks.reshape(-1, side, side, 3), strict=True):
             for channel in range(3):
-                np.take(_IMAGENET[:, channel], block[:, :, channel], out=tile[channel], mode="clip")
+                np.take(table[:, channel], block[:, :, channel], out=tile[channel], mode="clip")
         start = end
     return cut
 
 
-def cut_tiles(picture: Image.Image, tiles: Tiles) -> NDArray[np.float32]:
+def cut_tiles(
+    picture: Image.Image, tiles: Tiles, colours: Colours | None = None
+) -> NDArray[np.float32]:
     """The picture stretched into one tile, then those of its padded canvas: `[tiles, 3, S, S]`."""
     side = tiles.side
     whole = picture.resize((side, side), Image.Resampling.BICUBIC)
@@ -87,10 +109,12 @@ def cut_tiles(picture: Image.Image, tiles: Tiles) -> NDArray[np.float32]:
         canvas.paste(inside, (free[0] // 2, free[1] // 2))
         crops = np.asarray(canvas).reshape(rows, side, columns, side, 3)
         cut += list(crops.transpose(0, 2, 1, 3, 4).reshape(-1, side, side, 3))
-    return _SYMMETRIC[np.stack(cut)].transpose(0, 3, 1, 2)
+    return (colours or SIGLIP).table[np.stack(cut), np.arange(3)].transpose(0, 3, 1, 2)
 
 
-def pack_patches(picture: Image.Image, view: View, temporal: int = 2) -> NDArray[np.float32]:
+def pack_patches(
+    picture: Image.Image, view: View, colours: Colours | None = None, temporal: int = 2
+) -> NDArray[np.float32]:
     """Resize as the view says and cut into patches: `[rows * columns, 3 * temporal * y * x]`.
 
     Patches are ordered in blocks of `view.block` x `view.block`, row-major over blocks and inside
@@ -99,7 +123,7 @@ def pack_patches(picture: Image.Image, view: View, temporal: int = 2) -> NDArray
     for size in view.resizes:
         if picture.size != size:
             picture = picture.resize(size, Image.Resampling.BICUBIC)
-    values = _TABLE[np.asarray(picture), np.arange(3)]
+    values = (colours or CLIP).table[np.asarray(picture), np.arange(3)]
     (columns, rows), block = view.grid, view.block
     y, x = view.size[1] // rows, view.size[0] // columns
     blocks = values.reshape(rows // block, block, y, columns // block, block, x, 3)

@@ -16,7 +16,7 @@ from PIL.Image import Image as Picture
 
 from valley.families import Family, family_of
 from valley.geometry import Plan, Policy, pick_frames
-from valley.media.images import image_size, open_image
+from valley.media.images import image_size, open_as_stored, open_image
 from valley.media.kind import media_kind
 from valley.media.limits import Limits
 from valley.media.sources import localize
@@ -115,11 +115,12 @@ class Planner:
         return self._with_media(request, limits, self._outline_part)
 
     def _with_media(
-        self, request: Request, limits: Limits, see: Callable[[Part, Budget, Limits], Part]
+        self, request: Request, limits: Limits, see: Callable[[Part, Budget, Limits, bool], Part]
     ) -> Request:
         budget = self.budget(request.budget, request.style)
+        stored = self.as_stored(request.style)
         messages = tuple(
-            Message(m.role, tuple(see(part, budget, limits) for part in m.parts))
+            Message(m.role, tuple(see(part, budget, limits, stored) for part in m.parts))
             for m in request.messages
         )
         return replace(request, messages=messages)
@@ -166,9 +167,14 @@ class Planner:
             raise ValueError("the last message must be the user's")
         return self.open(Request(tuple(turns), budget or Budget(), style, thinking), limits)
 
-    def _open_part(self, part: Part, budget: Budget, limits: Limits) -> Part:
+    def as_stored(self, style: Style) -> bool:
+        """Whether pictures are seen as their files hold them, neither turned nor laid on white."""
+        return style == "published" and self.family.entry == "chat"
+
+    def _open_part(self, part: Part, budget: Budget, limits: Limits, as_stored: bool) -> Part:
         if isinstance(part, Image) and not isinstance(part.source, Clip):
-            return Image(open_image(part.source, limits))
+            look = open_as_stored if as_stored else open_image
+            return Image(look(part.source, limits))
         if isinstance(part, Video) and not isinstance(part.source, Clip):
 
             def pick(timestamps: Sequence[float], size: Size) -> list[int]:
@@ -177,9 +183,9 @@ class Planner:
             return Video(open_video(part.source, pick, limits))
         return part
 
-    def _outline_part(self, part: Part, budget: Budget, limits: Limits) -> Part:
+    def _outline_part(self, part: Part, budget: Budget, limits: Limits, as_stored: bool) -> Part:
         if isinstance(part, Image):
-            return Image(Outline(image_size(part.source, limits)))
+            return Image(Outline(image_size(part.source, limits, as_stored=as_stored)))
         if isinstance(part, Video):
             timestamps, size = probe_video(part.source, limits)
             chosen = self.pick(timestamps, size, budget)

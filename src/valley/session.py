@@ -40,7 +40,7 @@ def converse(chat: Chat, start: Request, sampling: Sampling, greeting: str) -> N
         if command == "/new":
             turns, pending = list(before), []
         elif command == "/add":
-            pending += _opened(chat, rest.split(), console)
+            pending += _opened(chat, rest.split(), start, console)
         elif command.startswith("/"):
             console.print(HELP, style="dim", markup=False)
         elif line:
@@ -50,12 +50,14 @@ def converse(chat: Chat, start: Request, sampling: Sampling, greeting: str) -> N
             pending = []
 
 
-def _opened(chat: Chat, names: list[str], console: Console) -> list[Part]:
-    """The named media as parts; what cannot be opened is said and left out."""
+def _opened(chat: Chat, names: list[str], start: Request, console: Console) -> list[Part]:
+    """The named media as parts, within the limits of `start`; what cannot be opened is said and
+    left out."""
     parts: list[Part] = []
     for name in names:
         try:
-            parts += chat.request("", name).messages[-1].parts[:-1]
+            opened = chat.request("", name, budget=start.budget, style=start.style)
+            parts += opened.messages[-1].parts[:-1]
         except ValueError as error:
             console.print(str(error), style="red", markup=False)
     return parts

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from valley.chat import Chat, load
 from valley.model.checkpoint import inspect
 from valley.model.files import read_header, weight_files
+from valley.planning import Planner
 from valley.report import inspection_table
 from valley.types import Budget
 
@@ -64,8 +65,17 @@ class Verification:
         return "\n".join(lines)
 
 
-def verify(directory: Path, device: str | None = None, dtype: str | None = None) -> Verification:
-    """Load a checkpoint and check tensors, vocabulary, prompts, replies, speed and memory."""
+def verify(
+    directory: Path,
+    device: str | None = None,
+    dtype: str | None = None,
+    budget: Budget = Budget(),
+) -> Verification:
+    """Load a checkpoint and check tensors, vocabulary, prompts, replies, speed and memory.
+
+    `budget`: of the pictures asked about. Raises ValueError where the family has no such limit.
+    """
+    Planner.of(directory).budget(budget)
     found = inspect(directory)
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     tensors = f"{len(found.matched)} matched, {len(found.missing)} missing"
@@ -82,8 +92,8 @@ def verify(directory: Path, device: str | None = None, dtype: str | None = None)
     checks.append(
         Check("load", None, f"{time.monotonic() - started:.1f} s, {model.dtype}, {model.device}")
     )
-    checks += [_words(chat), _prompt(chat), _repeats(chat)]
-    replies, speed = _replies(chat)
+    checks += [_words(chat), _prompt(chat), _repeats(chat, budget)]
+    replies, speed = _replies(chat, budget)
     checks += [Check("speed", None, speed), Check("memory", None, _memory())]
     return Verification(tuple(checks), inspection_table(found), replies)
 
@@ -117,29 +127,25 @@ def _prompt(chat: Chat) -> Check:
     return Check("prompt", good, f"{len(encoded.input_ids)} ids, {visual} of them visual")
 
 
-def _repeats(chat: Chat) -> Check:
+def _repeats(chat: Chat, budget: Budget) -> Check:
     """The same greedy question gives the same ids twice."""
     first, second = (
-        chat.ask(QUESTIONS[0], probe(), max_new_tokens=16, budget=_budget(chat)) for _ in range(2)
+        chat.ask(QUESTIONS[0], probe(), max_new_tokens=16, budget=budget) for _ in range(2)
     )
     return Check("repeatable", first.token_ids == second.token_ids, f"{len(first.token_ids)} ids")
 
 
-def _replies(chat: Chat) -> tuple[tuple[tuple[str, str], ...], str]:
+def _replies(chat: Chat, budget: Budget) -> tuple[tuple[tuple[str, str], ...], str]:
     replies, tokens = [], 0
     started = time.monotonic()
     for question in QUESTIONS:
-        reply = chat.ask(question, probe(), max_new_tokens=MAX_NEW_TOKENS, budget=_budget(chat))
+        reply = chat.ask(question, probe(), max_new_tokens=MAX_NEW_TOKENS, budget=budget)
         tokens += reply.usage.completion_tokens
         replies.append((question, reply.raw))
     seconds = time.monotonic() - started
     return tuple(
         replies
     ), f"{tokens / seconds:.1f} tokens/s over {len(QUESTIONS)} replies, prefill included"
-
-
-def _budget(chat: Chat) -> Budget:
-    return Budget(max_pixels=chat.planner.budget().max_pixels)
 
 
 def _memory() -> str:

@@ -19,11 +19,12 @@ from transformers import (
     AutoProcessor,
 )
 
+import valley.auto  # noqa: F401
 from golden import folders
 from valley.encoding import Encoded
 from valley.families.valley2_5 import VALLEY2_5, to_native
 from valley.model.config import Valley2_5Config
-from valley.model.modeling import Valley2_5ForConditionalGeneration
+from valley.model.modeling import Valley2_5ForConditionalGeneration, Valley2_5Model
 from valley.processing import ValleyProcessor
 from valley.types import Message, Request
 
@@ -252,6 +253,16 @@ def test_stray_tensors_are_only_reported(own_checkpoint: Path, tiny_model: Any) 
     assert not info["missing_keys"]
     for name, tensor in tiny_model.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
+
+
+def test_a_tensor_of_no_use_is_an_error(own_checkpoint: Path) -> None:
+    tensors = load_file(own_checkpoint / "model.safetensors")
+    rewrite_tensors(own_checkpoint, {**tensors, "model.norm.bias": torch.ones(24)})
+    with pytest.raises(ValueError, match=r"1 unexpected keys.*model\.language_model\.norm\.bias"):
+        load(own_checkpoint)
+    rewrite_tensors(own_checkpoint, tensors)
+    bare = Valley2_5Model.from_pretrained(own_checkpoint, dtype=torch.float32)
+    assert torch.equal(bare.language_model.norm.weight, tensors["model.norm.weight"])
 
 
 def load_with_info(checkpoint: Path) -> tuple[Any, dict[str, Any]]:

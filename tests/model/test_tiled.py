@@ -194,6 +194,23 @@ def test_a_missing_tensor_is_an_error(own: Callable[[str], Path], missing: str) 
         AutoModel.from_pretrained(checkpoint, dtype=torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ("mlp1.9.weight", "model.vision_connector.mlp.9.weight"),
+        ("vision_model.trunk.blocks.0.attn.qkv.bias", "attention.k_proj.bias"),
+        ("language_model.score.weight", "language_model.score.weight"),
+    ],
+)
+def test_a_tensor_of_no_use_is_an_error(own: Callable[[str], Path], extra: str, named: str) -> None:
+    checkpoint = own("aimv2_8b")
+    rewrite(checkpoint, {**tensors_of(checkpoint), extra: torch.ones(6)})
+    assert inspect(checkpoint).unexpected == (extra,)
+    with pytest.raises(ValueError, match="unexpected keys") as caught:
+        AutoModel.from_pretrained(checkpoint, dtype=torch.float32)
+    assert named in str(caught.value)
+
+
 def test_an_uneven_fused_tensor_is_an_error(own: Callable[[str], Path]) -> None:
     checkpoint = own("aimv2_8b")
     tensors = tensors_of(checkpoint)
@@ -329,6 +346,30 @@ def test_counts_of_tiles_are_checked(sail: Callable[[str], Path]) -> None:
     model = AutoModel.from_pretrained(sail("internvit_8b"), dtype=torch.float32)
     with pytest.raises(ValueError, match="add up to 3, not 2"):
         model.model.get_image_features(torch.zeros(2, 3, 448, 448), torch.tensor([1, 2]))
+
+
+@pytest.mark.parametrize("name", ["aimv2_8b", "internvit_8b"])
+def test_a_batch_without_pictures_still_trains_every_parameter(
+    name: str, sail: Callable[[str], Path]
+) -> None:
+    """Its empty tile changes nothing and gives every parameter of the tower a gradient of zeros:
+    ranks that train together must agree on what has one."""
+    model = AutoModel.from_pretrained(sail(name), dtype=torch.float32)
+    ids = torch.tensor([[1, 2, 3, 4]])
+    flags = torch.tensor([[0]])
+    empty = torch.zeros(1, 3, 448, 448)
+    output = model(ids, pixel_values=empty, image_flags=flags, labels=ids)
+    assert output.loss == model(ids, labels=ids).loss
+    output.loss.backward()
+    vision = [*model.model.vision_tower.parameters(), *model.model.vision_connector.parameters()]
+    assert all(parameter.grad is not None for parameter in vision)
+    assert not any(parameter.grad.any() for parameter in vision)
+    place = torch.tensor([[1, *[model.config.image_token_id] * 256]])
+    tiles = torch.rand(2, 3, 448, 448)
+    with torch.no_grad():
+        kept = model(place, pixel_values=tiles, image_flags=torch.tensor([0, 1])).logits
+        alone = model(place, pixel_values=tiles[1:]).logits
+    assert torch.allclose(kept, alone, atol=1e-4)
 
 
 def test_internvl_is_never_taken_for_sail() -> None:

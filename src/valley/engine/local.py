@@ -20,6 +20,7 @@ import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import Encoded
 from valley.engine.stopping import Cancelled, RepetitionStop
 from valley.engine.streaming import TextStream
+from valley.engine.widening import multiplies_bfloat16, widen
 from valley.grounding import boxes_in
 from valley.model.files import read_json
 from valley.processing import ValleyProcessor
@@ -56,7 +57,7 @@ class LocalEngine:
 
         `device` None takes CUDA, else MPS, else the CPU; "auto" spreads the model over what there
         is. `dtype` None keeps the checkpoint's, except float16 on a CPU. `attention`: "sdpa",
-        "eager" or "flash_attention_2".
+        "eager" or "flash_attention_2". Where a CPU is slow in bfloat16, its products are widened.
         """
         if not sys.stderr.isatty():
             disable_progress_bar()
@@ -74,6 +75,8 @@ class LocalEngine:
         processor = ValleyProcessor.from_pretrained(directory)
         if not placement:
             model.to(torch.device(device))
+        if model.device.type == "cpu" and not multiplies_bfloat16():
+            widen(model)
         return cls(model, processor, batch_size)
 
     def run(self, requests: Iterable[Request], sampling: Sampling = Sampling()) -> Iterator[Reply]:

@@ -1,14 +1,18 @@
 """What the published `chat` of SAIL-VL and InternVL does to a conversation, for parity.
 
 It differs from the core: `<image>` in anybody's words stands for the next picture, wherever that
-was handed over; control tokens in words are tokens.
+was handed over; control tokens in words are tokens; a turn without words is never closed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 PLACEHOLDER = "<image>"
+#: Stands for the words of a turn that has none; a noncharacter, which no text holds.
+_NOTHING = "\ufdd1"
+_CLOSED_NOTHING = re.compile(_NOTHING + r"(?:<\|im_end\|>\n?)?")
 
 
 def turns(
@@ -27,8 +31,24 @@ def turns(
     return [*messages, {"role": "user", "content": question}]
 
 
-def fill(text: str, pictures: Sequence[str]) -> str:
-    """The prompt with each picture at the next `<image>`; surplus ones stay words."""
+def write(
+    messages: Sequence[Mapping[str, str]],
+    render: Callable[[Sequence[Mapping[str, str]]], str],
+    pictures: Sequence[str],
+) -> str:
+    """The prompt, with each picture at the next `<image>`; surplus ones stay words.
+
+    `render`: the chat template. Raises ValueError where there are more pictures than places.
+    """
+    marked = [
+        message if message["content"] or message["role"] == "system"
+        else {**message, "content": _NOTHING}
+        for message in messages
+    ]  # fmt: skip
+    return _fill(_CLOSED_NOTHING.sub("", render(marked)), pictures)
+
+
+def _fill(text: str, pictures: Sequence[str]) -> str:
     *gaps, rest = text.split(PLACEHOLDER, len(pictures))
     if len(gaps) < len(pictures):
         raise ValueError(

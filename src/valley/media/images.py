@@ -60,23 +60,25 @@ def open_image(source: MediaSource, limits: Limits = DEFAULT) -> Image.Image:
 
 def open_as_stored(source: MediaSource, limits: Limits = DEFAULT) -> Image.Image:
     """A picture as published code opens it: neither turned nor laid on white, converted to RGB by
-    Pillow. Raises MediaError.
+    Pillow. An array is no file, and opened as always. Raises MediaError.
     """
+    if isinstance(source, np.ndarray):
+        return open_image(source, limits)
     with reading(source), _header(source, limits) as image:
         return image.convert("RGB")
 
 
-def image_size(source: MediaSource, limits: Limits = DEFAULT) -> Size:
-    """(width, height) in pixels of what `open_image` would return, from the header alone.
-
-    Raises MediaError.
+def image_size(source: MediaSource, limits: Limits = DEFAULT, *, as_stored: bool = False) -> Size:
+    """(width, height) in pixels of what `open_image` would return, or `open_as_stored`, from the
+    header alone. Raises MediaError.
     """
     with reading(source):
         if isinstance(source, np.ndarray):
             return _array_size(source, limits)
         with _header(source, limits) as image:
             width, height = image.size
-            return (height, width) if _orientation(image) >= 5 else (width, height)
+            turned = not as_stored and _orientation(image) >= 5
+            return (height, width) if turned else (width, height)
 
 
 def read_header(source: MediaSource, file: BinaryIO, format: str, limits: Limits) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -45,7 +45,8 @@ class PublishedChat:
         IMG_CONTEXT_TOKEN: str = "<IMG_CONTEXT>",
         verbose: bool = False,
     ) -> Any:
-        """The reply to a question, and with `return_history` the history it was added to.
+        """The reply to a question, the first where several are sampled, and with `return_history`
+        the history it was added to.
 
         `pixel_values` `[tiles, 3, S, S]`: the tiles of every picture of the conversation in the
         order of its `<image>`, `num_patches_list` their number for each picture (without it they
@@ -53,11 +54,14 @@ class PublishedChat:
         """
         tiles = 0 if pixel_values is None else len(pixel_values)
         counts = [tiles] * bool(tiles) if num_patches_list is None else list(num_patches_list)
+        if sum(counts) != tiles:
+            raise ValueError(
+                f"num_patches_list {counts} adds up to {sum(counts)}, not {tiles} tiles"
+            )
         turns = chat_published.turns(question, history, tiles > 0, self.system_message)
-        template = self.config.family.chat_template({"template": self.config.template})
         tokens = (IMG_START_TOKEN, IMG_CONTEXT_TOKEN, IMG_END_TOKEN)
-        prompt = self._fill(render(template, turns), counts, tokens)
-        (response,) = self._continue(
+        prompt = self._prompt(turns, counts, tokens)
+        response, *_ = self._continue(
             tokenizer, [prompt], pixel_values, counts, generation_config, IMG_CONTEXT_TOKEN
         )
         history = [] if history is None else history
@@ -92,23 +96,25 @@ class PublishedChat:
         if pixel_values is not None and (given is None or len(given) != len(questions)):
             raise ValueError("batch_chat needs num_patches_list=… with one number a question")
         counts = list(given or ()) if pixel_values is not None else []
-        template = self.config.family.chat_template({"template": self.config.template})
         tokens = (IMG_START_TOKEN, IMG_CONTEXT_TOKEN, IMG_END_TOKEN)
         prompts = []
         for index, question in enumerate(questions):
             turns = chat_published.turns(question, None, bool(counts), None)
-            prompts.append(self._fill(render(template, turns), counts[index : index + 1], tokens))
+            prompts.append(self._prompt(turns, counts[index : index + 1], tokens))
         responses = self._continue(
             tokenizer, prompts, pixel_values, counts, generation_config, IMG_CONTEXT_TOKEN
         )
         if verbose:
-            print(*zip(questions, responses, strict=True), sep="\n")  # noqa: T201
+            print(*questions, *responses, sep="\n")  # noqa: T201
         return responses
 
-    def _fill(self, text: str, counts: Sequence[int], tokens: tuple[str, str, str]) -> str:
+    def _prompt(
+        self, turns: list[dict[str, str]], counts: Sequence[int], tokens: tuple[str, str, str]
+    ) -> str:
+        template = self.config.family.chat_template({"template": self.config.template})
         start, context, end = tokens
         pictures = [start + context * self.num_image_token * count + end for count in counts]
-        return chat_published.fill(text, pictures)
+        return chat_published.write(turns, partial(render, template), pictures)
 
     @torch.no_grad()
     def _continue(
@@ -131,10 +137,10 @@ class PublishedChat:
         turn_close = self.config.family.chat.turn_close
         end = tokenizer.convert_tokens_to_ids(turn_close)
         output = self.generate(**inputs, **{**generation_config, "eos_token_id": end})
-        hidden = set(tokenizer.all_special_ids)
+        hidden = set(tokenizer.all_special_ids) - {end}
         replies = []
         for row in output[:, length:].tolist():
-            until = row[: row.index(end)] if end in row else row
-            kept = [number for number in until if number not in hidden]
-            replies.append(tokenizer.decode(kept, skip_special_tokens=False).strip())
+            kept = [number for number in row if number not in hidden]
+            text = tokenizer.decode(kept, skip_special_tokens=False)
+            replies.append(text.split(turn_close)[0].strip())
         return replies

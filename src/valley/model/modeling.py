@@ -24,6 +24,7 @@ from valley.model.branches import BRANCHES, FUSIONS
 from valley.model.config import Valley2_5Config, Valley2Config, VisionLanguageConfig
 from valley.model.connectors import MergedMLP
 from valley.model.log_probs import target_log_probs
+from valley.model.names import native_name
 from valley.model.published import takes_sentinels
 from valley.model.segments import packed_mask
 from valley.model.towers import NativeResolutionTower
@@ -64,20 +65,23 @@ class VisionLanguagePreTrainedModel(PreTrainedModel):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
     ) -> Any:
-        """transformers' own loading, in which no Python of a checkpoint runs, and nothing is left
-        at random: tensors that are missing or have another shape raise a ValueError."""
+        """transformers' own loading, in which no Python of a checkpoint runs, nothing is left at
+        random and nothing is left over: tensors that are missing, of another shape or of no use
+        raise a ValueError, but for those that the line is known to carry (`Layout.stray`)."""
         kwargs["trust_remote_code"] = False
         wants_info = kwargs.pop("output_loading_info", False)
         loaded: Any = super().from_pretrained(
             pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
         )
         model, info = loaded
-        for problem in ("missing_keys", "mismatched_keys"):
-            if info[problem]:
-                first = sorted(map(str, info[problem]))[0]
-                number = f"{len(info[problem])} {problem.replace('_', ' ')}"
+        family = model.config.family
+        stray = tuple(native_name(prefix, family) for prefix in family.layout.stray)
+        for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+            names = [name for name in sorted(map(str, info[problem])) if not name.startswith(stray)]
+            if names:
+                number = f"{len(names)} {problem.replace('_', ' ')}"
                 raise ValueError(
-                    f"{pretrained_model_name_or_path}: {number}, such as {first}: "
+                    f"{pretrained_model_name_or_path}: {number}, such as {names[0]}: "
                     "`valley inspect` lists them"
                 )
         return (model, info) if wants_info else model
@@ -94,6 +98,8 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
     Subclasses build their vision parts in `build_vision` and encode pictures in
     `get_image_features`.
     """
+
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^lm_head\."]
 
     def __init__(self, config: VisionLanguageConfig) -> None:
         super().__init__(config)
@@ -219,6 +225,8 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
         tiles: Tensor | None = None,
         num_tiles: Tensor | None = None,
         image_sizes: Tensor | None = None,
+        num_patches: Tensor | None = None,
+        image_flags: Tensor | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
@@ -227,6 +235,8 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
     ) -> CausalLMOutputWithPast:
         """Logits `[B, T, V]` and, with `labels` `[B, T]` (-100 ignored), the mean cross-entropy.
 
+        Every line's picture inputs are named, for whoever reads this signature; which of them a
+        line takes says its `get_image_features`.
         `only_log_probs`: instead of both the log-probabilities of the labels, for training.
         """
         outputs = self.model(
@@ -240,6 +250,8 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
             tiles=tiles,
             num_tiles=num_tiles,
             image_sizes=image_sizes,
+            num_patches=num_patches,
+            image_flags=image_flags,
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )

@@ -3,12 +3,10 @@
 import os
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import AutoModel
-from transformers.modeling_outputs import (
-    BaseModelOutputWithPooling,
-    CausalLMOutputWithPast,
-)
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from valley.model.chatting import PublishedChat
 from valley.model.config import (
@@ -48,17 +46,19 @@ class TiledModel(VisionLanguageModel):
         """`[tiles, 3, S, S]` -> `pooler_output`: one `[n_i, D]` a picture.
 
         `num_patches` `[N]`: tiles of each picture, one where it is not given. `image_flags`
-        `[tiles]` or `[tiles, 1]`: 0 marks a tile that stands for no picture.
+        `[tiles]` or `[tiles, 1]`: 0 marks a tile that stands for no picture. It is encoded and
+        left out then, so that a batch without pictures trains every parameter, with no gradient.
         """
-        if image_flags is not None:
-            pixel_values = pixel_values[image_flags.flatten().bool()]
         layer = self.config.select_layer
         seen = self.vision_tower(
             pixel_values.to(self.vision_tower.dtype), output_hidden_states=layer != -1
         )
         features = seen.last_hidden_state if layer == -1 else seen.hidden_states[layer]
         tokens = self.vision_connector(features)
+        if image_flags is not None:
+            tokens = tokens[image_flags.flatten().bool()]
         counts = [1] * len(tokens) if num_patches is None else num_patches.flatten().tolist()
+        counts = counts or [0]
         if sum(counts) != len(tokens):
             raise ValueError(
                 f"num_patches {counts} add up to {sum(counts)}, not {len(tokens)} tiles"
@@ -83,36 +83,26 @@ class TiledForConditionalGeneration(PublishedChat, VisionLanguageForConditionalG
                 setattr(model.generation_config, name, getattr(model.config.text_config, name))
         return loaded
 
-    def forward(
+    def extract_feature(self, pixel_values: Tensor) -> Tensor:
+        """`[tiles, 3, S, S]` -> `[tiles, n, D]`, by its published name."""
+        return torch.stack(self.model.get_image_features(pixel_values).pooler_output)
+
+    def generate(
         self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Any = None,
-        inputs_embeds: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        num_patches: Tensor | None = None,
-        image_flags: Tensor | None = None,
-        labels: Tensor | None = None,
-        logits_to_keep: int | Tensor = 0,
-        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        inputs: Tensor | None = None,
+        *args: Any,
+        visual_features: Tensor | None = None,
         **kwargs: Any,
-    ) -> CausalLMOutputWithPast:
-        """Logits and loss as in every line; pictures as in `TiledModel.get_image_features`."""
-        return super().forward(
-            input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            pixel_values=pixel_values,
-            num_patches=num_patches,
-            image_flags=image_flags,
-            labels=labels,
-            logits_to_keep=logits_to_keep,
-            mm_encoder_outputs=mm_encoder_outputs,
-            **kwargs,
-        )
+    ) -> Any:
+        """As in every line. `visual_features` `[tiles, n, D]`, what `extract_feature` returns, are
+        taken in place of `pixel_values`, which are not looked at then."""
+        if visual_features is not None:
+            for name in ("pixel_values", "num_patches"):
+                kwargs.pop(name, None)
+            tiles: Any = visual_features.flatten(0, -2).split(self.num_image_token)
+            features = BaseModelOutputWithPooling(pooler_output=tiles)
+            kwargs["mm_encoder_outputs"] = {"image": features}
+        return super().generate(inputs, *args, **kwargs)
 
 
 class SailVLForConditionalGeneration(TiledForConditionalGeneration):

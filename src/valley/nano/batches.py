@@ -22,7 +22,7 @@ from valley.data.synthetic.sample import CHARS, Sample, pick
 from valley.data.synthetic.shapes import shape_scene
 from valley.data.synthetic.sheets import glyph_sheet, shape_sheet
 from valley.data.synthetic.words import word_strip
-from valley.pixels import CLIP_MEAN, CLIP_STD
+from valley.pixels import CLIP
 
 MIN_PIXELS = 84 * 84
 """A smaller picture is enlarged to this area: nine visual tokens."""
@@ -263,7 +263,7 @@ def patch_rows(pixels: Tensor, grid: Grid) -> Tensor:
     Patches come in the order of 2x2 blocks. A tower that duplicates a still picture in time sees
     every row twice; summing its kernel over time gives the same numbers for half the work.
     """
-    mean, std = torch.tensor(CLIP_MEAN), torch.tensor(CLIP_STD)
+    mean, std = torch.tensor(CLIP.mean), torch.tensor(CLIP.std)
     values = (pixels.float() / 255 - mean.to(pixels.device)) / std.to(pixels.device)
     rows, columns = grid
     values = values.view(-1, rows, 2, 14, columns, 2, 14, 3)
