@@ -3,9 +3,10 @@ beside whole logits.
 
     python benchmarks/training.py [--samples 48] [--repeat 3] [--tokens 8192]
 
-Packed beside padded: the same random model of the Valley2.5 shape and the same samples (0 to 11
-tiles of 64 visual tokens beside words of very different length), forward and backward, useful
-tokens a second. The peer pads batches of four to their longest and lets the model compute the loss.
+Packed beside padded: the same random model of the Valley2.5 shape and the same samples, those of
+benchmarks/packing.py (its stream with pictures, its mixed one) at a quarter of their size, forward
+and backward, useful tokens a second. The peer pads batches of four to their longest and lets the
+model compute the loss.
 The loss: a language head of 151,679 words on states of width 256, peak memory above what was there
 before and seconds, each in a process of its own.
 """
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from packing import TILE, mixed, pictures
 from speed import ratio
 from torch import Tensor
 
@@ -32,9 +34,9 @@ from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.model.segments import SEGMENTS
 
 VOCABULARY, WIDTH, IMAGE = 151_679, 256, 5
-#: Patches of a tile on a side; 64 tokens.
-SIDE = 16
-ROW = 8192
+#: Patches of a tile on a side, and how much smaller samples and rows are than those of packing.py.
+SIDE, SMALLER = 16, 4
+ROW = 8192 // SMALLER
 
 
 def model() -> Valley2_5ForConditionalGeneration:
@@ -63,7 +65,7 @@ def model() -> Valley2_5ForConditionalGeneration:
 
 @dataclass(frozen=True)
 class Sequence:
-    """Ids, every one learnt, and the pixels of its tiles."""
+    """Ids, every word learnt, and the pixels of its tiles."""
 
     ids: Tensor
     tiles: int
@@ -73,18 +75,20 @@ class Sequence:
         return torch.zeros(self.tiles * SIDE * SIDE, 1176)
 
 
-def samples(number: int) -> list[Sequence]:
-    """As in the synthetic mix of benchmarks/packing.py, a quarter as long."""
+def samples(items: list[Item]) -> list[Sequence]:
+    """Samples of a stream, a quarter as long."""
     rng = np.random.default_rng(0)
     found = []
-    for _ in range(number):
-        tiles = int(rng.integers(0, 12))
-        words = torch.from_numpy(rng.integers(10, 16_000, int(rng.lognormal(4.6, 0.9)) + 8))
-        found.append(Sequence(torch.cat([torch.full((64 * tiles,), IMAGE), words]), tiles))
+    for item in items:
+        tiles = item.visual // TILE
+        shown = tiles * TILE // SMALLER
+        words = rng.integers(10, 16_000, max(4, item.length // SMALLER - shown))
+        ids = torch.cat([torch.full((shown,), IMAGE), torch.from_numpy(words)])
+        found.append(Sequence(ids[:ROW], tiles))
     return found
 
 
-def pictures(batch: list[Sequence]) -> dict[str, Tensor]:
+def pixels_of(batch: list[Sequence]) -> dict[str, Tensor]:
     tiles = sum(item.tiles for item in batch)
     if not tiles:
         return {}
@@ -102,7 +106,7 @@ def padded_step(net: Valley2_5ForConditionalGeneration, every: list[Sequence]) -
         mask = pad([torch.ones_like(item.ids) for item in batch], batch_first=True)
         labels = ids.masked_fill((mask == 0) | (ids == IMAGE), -100)
         net(
-            input_ids=ids, attention_mask=mask, labels=labels, **pictures(batch), use_cache=False
+            input_ids=ids, attention_mask=mask, labels=labels, **pixels_of(batch), use_cache=False
         ).loss.backward()
     net.zero_grad()
 
@@ -110,7 +114,7 @@ def padded_step(net: Valley2_5ForConditionalGeneration, every: list[Sequence]) -
 def packed_step(net: Valley2_5ForConditionalGeneration, every: list[Sequence]) -> None:
     """Rows of `ROW` tokens at most, attended sample by sample."""
     net.set_attn_implementation({"text_config": SEGMENTS})
-    items = [Item(n, len(item.ids), 64 * item.tiles) for n, item in enumerate(every)]
+    items = [Item(n, len(s.ids), s.tiles * TILE // SMALLER) for n, s in enumerate(every)]
     for (pack,) in Packer(Packing(ROW, buffer=len(items)), lambda start: iter(items[start:])):
         batch = [every[item.position] for item in pack]
         lengths = torch.tensor([len(item.ids) for item in batch])
@@ -126,22 +130,23 @@ def packed_step(net: Valley2_5ForConditionalGeneration, every: list[Sequence]) -
             labels=labels,
             only_log_probs=True,
             use_cache=False,
-            **pictures(batch),
+            **pixels_of(batch),
         )
         (-found["log_probs"].sum() / max(1, (labels != -100).sum())).backward()
     net.zero_grad()
 
 
-def throughput(number: int, repeat: int) -> str:
+def throughput(name: str, items: list[Item], repeat: int) -> str:
     torch.manual_seed(0)
-    net, every = model(), samples(number)
+    net, every = model(), samples(items)
+    number = len(every)
     useful = sum(len(item.ids) for item in every)
     padded = sum(
         4 * max(len(item.ids) for item in every[start : start + 4]) for start in range(0, number, 4)
     )
     times, seconds = ratio(lambda: packed_step(net, every), lambda: padded_step(net, every), repeat)
     return (
-        f"| packed rows of {ROW:,} beside batches of 4 padded to {useful / padded:.0%} useful "
+        f"| {name}: rows of {ROW:,} beside batches of 4, {useful / padded:.0%} of them useful "
         f"| {times:.2f} | {seconds:.2f} s, {useful / seconds:,.0f} useful tokens/s |"
     )
 
@@ -184,13 +189,15 @@ def main() -> None:
         print(json.dumps(loss_alone(args.way, args.tokens)))
         return
     print("| what | peer / ours | ours |\n|---|---|---|")
-    print(throughput(args.samples, args.repeat))
+    for name, stream in (("pictures", pictures), ("mixed", mixed)):
+        drawn = stream(args.samples, np.random.default_rng(1))
+        print(throughput(name, drawn, args.repeat))
     pieces, whole = (measured(way, args.tokens) for way in ("pieces", "whole"))
     apart = max(abs(pieces[name] / whole[name] - 1) for name in ("a", "b"))
     assert apart < 1e-5, f"the gradients' norms differ by {apart:.1e}"
     print(
-        f"| loss of {args.tokens:,} tokens over {VOCABULARY:,} words in pieces beside whole logits: "
-        f"memory | {whole['peak'] / pieces['peak']:.1f} | {pieces['peak']:.2f} GiB, "
+        f"| loss of {args.tokens:,} tokens over {VOCABULARY:,} words, in pieces beside whole "
+        f"logits: memory | {whole['peak'] / pieces['peak']:.1f} | {pieces['peak']:.2f} GiB, "
         f"{pieces['peak'] / whole['peak']:.0%} of {whole['peak']:.2f} |"
     )
     print(
