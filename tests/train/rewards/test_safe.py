@@ -63,9 +63,8 @@ def child_of(checker: Checker) -> int:
     ],
 )
 def test_what_takes_too_long_is_wrong_and_the_next_is_right(bomb: str, checker: Checker) -> None:
-    killed, start = checker.killed, time.monotonic()
+    killed = checker.killed
     assert not checker.same(bomb, "5")
-    assert time.monotonic() - start < 60  # not the years it would take; a busy machine is slow
     assert checker.killed <= killed + 1
     assert checker.same("1/2", "0.5")
 
@@ -138,6 +137,16 @@ def test_each_computes_equal_items_once() -> None:
     assert each(double, [3, 1, 3, 2, 1], threads=2) == [6, 2, 6, 4, 2]
     assert sorted(asked) == [1, 2, 3]
     assert each(double, [], threads=1) == []
+
+
+def test_a_child_that_hangs_without_computing_is_replaced() -> None:
+    with Checker(limits=Limits(seconds=0.5)) as checker:
+        assert checker.same("5 cm", "5")
+        first = child_of(checker)
+        os.kill(first, signal.SIGSTOP)
+        assert not checker.same("6 cm", "6")
+        assert not alive(first)
+        assert checker.killed == 1
 
 
 def test_a_child_that_dies_is_replaced(checker: Checker) -> None:

@@ -154,9 +154,10 @@ def _address_space() -> int:
 
 
 def _end_after(seconds: float) -> None:
-    """Have the system end this process should it compute on when nobody is left to kill it."""
+    """Have the system end this process after so much more computing, in whole seconds. Time of
+    the processor, so that a busy machine makes no right answer wrong."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    _limit(resource.RLIMIT_CPU, math.ceil(usage.ru_utime + usage.ru_stime + seconds) + 1)
+    _limit(resource.RLIMIT_CPU, math.ceil(usage.ru_utime + usage.ru_stime + seconds))
 
 
 def _limit(kind: int, amount: int) -> None:

@@ -1,4 +1,4 @@
-"""Mathematics on hostile text: a child process computes, and is killed when it takes too long.
+"""Mathematics on hostile text: a child process computes, and ends when it takes too long.
 
 A power tower (`9^9^9^9`) holds the interpreter's lock: no thread and no signal handler stops it.
 """
@@ -28,15 +28,19 @@ from valley.train.rewards.mathematics import TOLERANCE, same_numbers
 
 _PROGRAM = str(Path(mathematics.__file__))
 
+#: Seconds by the clock for each second of computing.
+_PATIENCE = 10
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`seconds` for one comparison; `length`: characters of the longest text that is compared;
-    `depth`: brackets in brackets, whose parsing time grows with every level; `memory`: bytes of a
-    child; `start`: seconds a child has to come up, on a busy machine."""
+    """`seconds` of computing for one comparison, and ten times as many by the clock; `length`:
+    characters of the longest text that is compared; `depth`: brackets in brackets, whose parsing
+    time grows with every level; `memory`: bytes of a child; `start`: seconds it has to come up.
+    """
 
     seconds: float = 5.0
     length: int = 1_000
@@ -69,7 +73,7 @@ class _Child:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,  # an interrupt from the keyboard is for the parent
             )
-        self.owner, self.ready = os.getpid(), False
+        self.ready = False
 
     def ask(self, question: bytes) -> bool | None:
         """The verdict, None if there is none in time or the child died of the question."""
@@ -77,7 +81,7 @@ class _Child:
         done = False
         try:
             self.ours.send_bytes(question)
-            if self.ours.poll(self.limits.seconds):
+            if self.ours.poll(_PATIENCE * self.limits.seconds):
                 reply = self.ours.recv_bytes()
                 done = not reply.endswith(mathematics.LAST)
                 return reply.startswith(mathematics.RIGHT)
@@ -104,12 +108,10 @@ class _Child:
         self.ready = True
 
     def close(self) -> None:
-        """Kill the child, unless it is that of the process this one was forked from."""
         if self.process is not None:
             self.ours.close()
-            if self.owner == os.getpid():
-                self.process.kill()
-                self.process.wait()
+            self.process.kill()
+            self.process.wait()
         self.process = None
 
 
@@ -132,7 +134,7 @@ class Checker:
         _CHECKERS.add(self)
 
     def renew(self) -> None:
-        """Forget children and counts, as a forked process must."""
+        """Forget children and counts. A forked process must: they are its parent's."""
         self.refused = self.killed = 0
         self._lock = threading.Lock()
         self._children = [_Child(self.limits) for _ in range(self.workers)]
