@@ -112,3 +112,8 @@ def test_the_outline_lies_on_the_box_and_the_picture_is_kept() -> None:
     assert picture.getbbox() is None
     numbered = draw_boxes(picture, (Box(50, 20, 150, 80), Box(0, 0, 10, 10)))
     assert numbered.crop((55, 25, 80, 60)).getbbox() is not None
+
+
+def test_a_long_run_of_digits_is_read_once() -> None:
+    # Where every piece of it is tried, this takes longer than any test may.
+    assert boxes_in("[" + "1" * 400_000, [(100, 100)]) == ()
