@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from valley.data.formats import open_samples
 from valley.data.reading import DataError, Skipped
 from valley.data.records import Pair, from_record, read_records, to_record, write_records
 from valley.types import Audio, Image, Message, Sample, Text, Video
@@ -205,3 +206,17 @@ def test_what_is_no_pair(sample: Sample, reason: str) -> None:
 def test_from_record_keeps_what_to_record_gives() -> None:
     sample = sample_of(Image("a"), "b", id="1", meta={"answer": "42"})
     assert from_record(to_record(sample)) == sample
+
+
+def test_lines_are_parsed_when_they_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    line = '{"id": "%d", "messages": [{"role": "user", "content": "Ä?"}]}'
+    path.write_text("\n".join([line % 0, "", "{", line % 2]) + "\n", encoding="utf-8")
+    samples = open_samples(path)
+    assert len(samples) == 3
+    assert [samples[0].id, samples[-1].id] == ["0", "2"]
+    assert samples[2].messages[0].text == "Ä?"
+    with pytest.raises(DataError, match=r"a\.jsonl, byte \d+: not JSON"):
+        samples[1]
+    with pytest.raises(IndexError):
+        samples[3]

@@ -74,6 +74,7 @@ def recipe_of(tmp_path: Path, tiny_valley2_5: Path, colours: Path) -> Callable[.
             "steps": 4,
             "every": 2,
             "precision": "float32",
+            "ahead": 0,
             "report": [],
         }
         file = tmp_path / "recipe.yaml"

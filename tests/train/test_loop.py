@@ -58,6 +58,26 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(
     assert "equal: 4 logged losses" in done.stdout
 
 
+def test_reading_ahead_changes_no_number(recipe_of: Make, tmp_path: Path) -> None:
+    curves = []
+    for ahead in (0, 2):
+        recipe = recipe_of(steps=4, every=2, ahead=ahead, output=str(tmp_path / str(ahead)))
+        train(recipe)
+        curves.append(crash.curve(recipe))
+    assert curves[0] == curves[1]
+
+
+def test_broken_lines_are_counted_and_the_rest_is_learnt(recipe_of: Make, colours: Path) -> None:
+    lines = colours.read_text(encoding="utf-8").splitlines()
+    colours.write_text("\n".join(["{", *lines, "[]", '{"messages": 3}']), encoding="utf-8")
+    recipe = recipe_of(steps=None, epochs=1, every=1, batch={"rows": 2, "buffer": 64})
+    train(recipe)
+    newest = newest_checkpoint(recipe.output)
+    assert newest is not None
+    last = [row for row in trainer_state(newest)["log_history"] if "skipped" in row][-1]
+    assert last["skipped"] == 3
+
+
 def test_a_loss_that_is_no_number_stops_the_training(
     recipe_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

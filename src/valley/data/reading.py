@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from valley.data.rooting import rooted
 from valley.types import Sample
@@ -67,25 +67,39 @@ def read(
     root = path.parent if media_root is None else Path(media_root)
     for place, raw in rows(path):
         try:
-            sample = rooted(convert(_row(raw)), root)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            yield sample_of(raw, convert, root)
+        except ValueError as error:
             if skipped is None:
-                raise DataError(f"{place}: {_reason(error)}") from error
-            skipped.add(place, _reason(error))
-        else:
-            yield sample
+                raise DataError(f"{place}: {error}") from error
+            skipped.add(place, str(error))
 
 
-def rows(path: Path) -> Iterator[tuple[str, bytes | Row]]:
-    """The place and content of every row. The kind of file shows in its content, that of a table in
-    its name. Lines of JSON are not parsed yet."""
+def sample_of(raw: bytes | Row, convert: Callable[[Row], Sample], root: Path) -> Sample:
+    """The sample of a row. Raises ValueError with the reason in one line, whatever is wrong."""
+    try:
+        return rooted(convert(_row(raw)), root)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(_reason(error)) from error
+
+
+def kind_of(path: Path) -> Literal["parquet", "table", "array", "lines"]:
+    """The kind of a data file, which shows in its content; that of a table in its name."""
     with path.open("rb") as file:
         head = file.read(4096)
     if head.startswith(b"PAR1"):
+        return "parquet"
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return "table"
+    return "array" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[") else "lines"
+
+
+def rows(path: Path) -> Iterator[tuple[str, bytes | Row]]:
+    """The place and content of every row. Lines of JSON are not parsed yet."""
+    if (kind := kind_of(path)) == "parquet":
         yield from _parquet(path)
-    elif path.suffix.lower() in (".csv", ".tsv"):
+    elif kind == "table":
         yield from _table(path)
-    elif head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+    elif kind == "array":
         yield from _array(path)
     else:
         with path.open("rb") as file:

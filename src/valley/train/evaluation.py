@@ -60,7 +60,7 @@ class Evaluation:
 
 
 def questions_of(samples: Sequence[Sample], budget: Budget) -> list[Request]:
-    """The first few samples that have a question, up to their last."""
+    """What is asked in samples: each up to its last question."""
     asked = []
     for sample in samples:
         turns = sample.messages
@@ -68,4 +68,4 @@ def questions_of(samples: Sequence[Sample], budget: Budget) -> list[Request]:
             turns = turns[:-1]
         if turns and turns[-1].role == "user":
             asked.append(Request(turns, budget))
-    return asked[:SHOWN]
+    return asked

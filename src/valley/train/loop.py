@@ -121,10 +121,17 @@ class StageTrainer(Trainer):
         return self.optimizer
 
     def get_train_dataloader(self) -> DataLoader:
-        """The stream as it is: one reader, which shares itself out to the ranks."""
+        """The stream as it is, read by one process: the state of a step travels with it."""
         # A generator of its own: drawing the reader's seed must not move the training's.
         generator = torch.Generator().manual_seed(self.recipe.seed)
-        return DataLoader(self.stream, batch_size=None, generator=generator)
+        ahead = self.recipe.ahead
+        return DataLoader(
+            self.stream,
+            batch_size=None,
+            generator=generator,
+            num_workers=int(ahead > 0),
+            prefetch_factor=ahead or None,
+        )
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device

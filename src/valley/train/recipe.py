@@ -85,7 +85,8 @@ class Stage:
     loses its last turns. visual: visual tokens of a row at most. epochs or steps: how long.
     replay: share of the samples that are of sources marked so. precision: of the computing; `auto`
     is bfloat16 where the processor has it, else float32; weights are float32. every: steps between
-    checkpoints; keep: how many of them.
+    checkpoints; keep: how many of them. ahead: steps whose pictures are opened in advance, by a
+    process of its own; 0: none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -107,6 +108,7 @@ class Stage:
     evaluate: tuple[Source, ...] = ()
     every: Count = 100
     keep: Count = 2
+    ahead: Annotated[int, Field(ge=0)] = 2
     seed: int = 42
     report: tuple[str, ...] = ("tensorboard",)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from valley.model.files import locate
 from valley.model.segments import SEGMENTS
 from valley.processing import ValleyProcessor
 from valley.train.evaluation import FILE as REPLIES
-from valley.train.evaluation import Evaluation, questions_of
+from valley.train.evaluation import SHOWN, Evaluation, questions_of
 from valley.train.examples import Conversation, Examples
 from valley.train.grpo import Prompts, Reinforcing, prompt_only
 from valley.train.loop import Objective, StageTrainer, newest_checkpoint
@@ -34,7 +35,7 @@ from valley.types import Sample
 
 RECIPE = "recipe.json"
 #: What may differ from one start of a run to the next.
-FREE = frozenset({"steps", "epochs", "every", "keep", "report", "evaluate", "output"})
+FREE = frozenset({"steps", "epochs", "every", "keep", "report", "evaluate", "output", "ahead"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def train(recipe: Recipe) -> None:
     directory = locate(recipe.model)
     processor = ValleyProcessor.from_pretrained(directory)
     data = prepare_data(recipe, processor)
-    steps = recipe.steps or sum(1 for _ in data.stream.plan())
+    # Planned on data of its own, so that nothing is counted twice.
+    steps = recipe.steps or sum(1 for _ in prepare_data(recipe, processor).stream.plan())
     model = load_model(recipe, directory)
     family = model.config.family
     learner = prepare_parts(model, family, recipe.parts)
@@ -145,9 +147,10 @@ def evaluation_of(
     samples = Samples(recipe.evaluate, seed=0, replay=0.0, epochs=1)
     batch = Batch(rows=1, buffer=1)
     stream = Stream(samples, data.examples, batch, recipe.sequence, data.stream.make)
+    positions = (item.position for packs, _ in stream.plan() for (pack,) in packs for item in pack)
+    first = (sample for n in itertools.islice(positions, SHOWN) if (sample := samples(n)))
+    questions = questions_of(list(first), recipe.budget)
     rows = [row for step in stream for row in step.rows]
-    found = [sample for n in range(len(samples.mixture)) if (sample := samples(n))]
-    questions = questions_of(found, recipe.budget)
     return Evaluation(objective, rows, questions, processor, recipe.output / REPLIES)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from valley.data import mixing
-from valley.data.formats import read_samples
+from valley.data.formats import open_samples
 from valley.data.reading import Skipped
 from valley.train.recipe import Source
 from valley.types import Sample
@@ -13,7 +13,7 @@ from valley.types import Sample
 
 class Samples:
     """`samples(i)`: the sample at position i of the mix, None after `epochs` rounds (never without
-    them). Broken rows of the files are counted in `skipped`.
+    them). Broken rows are counted in `skipped`, or raise DataError when they are asked for.
 
     Raises ValueError for a source that cannot be read or holds no sample.
     """
@@ -22,7 +22,7 @@ class Samples:
         self, sources: Sequence[Source], seed: int, replay: float, epochs: float | None
     ) -> None:
         self.skipped = Skipped()
-        self.sources = [list(self._read(source)) for source in sources]
+        self.sources = [self._open(source) for source in sources]
         self.mixture = mixing.Mixture(
             [
                 mixing.Source(len(samples), source.weight, source.replay)
@@ -44,8 +44,11 @@ class Samples:
         source, number = next(self._walk)
         return self.sources[source][number]
 
-    def _read(self, source: Source) -> list[Sample]:
-        samples = list(read_samples(source.path, source.format, source.media_root, self.skipped))
+    def _open(self, source: Source) -> Sequence[Sample]:
+        try:
+            samples = open_samples(source.path, source.format, source.media_root, self.skipped)
+        except OSError as error:
+            raise ValueError(f"data: {source.path}: {error.strerror}") from None
         if not samples:
             raise ValueError(f"{source.path} holds no sample that can be used\n{self.skipped}")
         return samples

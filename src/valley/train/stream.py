@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from valley.data.packing import Item, Pack, Packer, Packing
+from valley.data.reading import DataError
 from valley.encoding import Encoded, Encoder, pixel_tensors
 from valley.prompt import IGNORE_INDEX
 from valley.train.examples import Examples
@@ -98,9 +99,16 @@ class Stream(IterableDataset):
             yield packs, {"position": taken[-1].position + 1}
 
     def _items_from(self, position: int) -> Iterator[Item]:
-        while (sample := self.sample(position)) is not None:
-            if size := self.examples.measure(sample):
-                yield Item(position, size.length, size.visual)
+        while True:
+            try:
+                sample = self.sample(position)
+            except DataError as error:
+                self.examples.skipped.add(f"sample {position}", f"broken: {error}")
+            else:
+                if sample is None:
+                    return
+                if size := self.examples.measure(sample):
+                    yield Item(position, size.length, size.visual)
             position += 1
 
     def _step(self, packs: list[list[Pack]], state: dict[str, Any]) -> Step:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from valley.data.formats.chats import QUESTIONS, conversations, swift, table, trl
-from valley.data.reading import Row, Skipped, read
+from valley.data.lines import Lines
+from valley.data.reading import Row, Skipped, kind_of, read
 from valley.data.records import FIELDS, from_record
 from valley.types import Sample
 
@@ -30,13 +32,28 @@ def read_samples(
 
     Other arguments and errors as in `reading.read`.
     """
+    return read(path, converter(format), media_root, skipped)
+
+
+def open_samples(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    media_root: str | os.PathLike[str] | None = None,
+    skipped: Skipped | None = None,
+) -> Sequence[Sample]:
+    """As `read_samples`, by number. Of a file of JSON lines nothing is kept but where they begin,
+    and a broken one raises DataError when it is asked for; others are read whole."""
+    path = Path(path)
+    if kind_of(path) != "lines":
+        return list(read_samples(path, format, media_root, skipped))
+    return Lines(path, converter(format), Path(media_root or path.parent))
+
+
+def converter(format: str | None) -> Callable[[Row], Sample]:
+    """What makes a sample of a row of a format, or of one that tells its own."""
     if format is not None and format not in FORMATS:
         raise ValueError(f"unknown format {format!r}: use one of {', '.join(FORMATS)}")
-
-    def convert(row: Row) -> Sample:
-        return FORMATS[format or format_of(row)](row)
-
-    return read(path, convert, media_root, skipped)
+    return lambda row: FORMATS[format or format_of(row)](row)
 
 
 def format_of(row: Row) -> str:
