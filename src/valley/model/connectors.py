@@ -7,7 +7,11 @@ import math
 from torch import Tensor, nn
 
 
-class MergedMLP(nn.Module):
+class Connector(nn.Module):
+    """What all connectors are."""
+
+
+class MergedMLP(Connector):
     """LayerNorm, concatenate each block of patches, Linear, GELU, Linear.
 
     The merger of Qwen2-VL with a width of its own (Valley2.5 report: "64k"). Patches arrive in
@@ -27,7 +31,7 @@ class MergedMLP(nn.Module):
         return self.mlp(self.ln_q(features).view(-1, self.width))
 
 
-class VisualVocabulary(nn.Module):
+class VisualVocabulary(Connector):
     """A stride-2 convolution, then probabilities over a visual vocabulary, then its embeddings.
 
     The connector of Valley2, in the manner of Ovis (arXiv 2405.20797): a tile's tokens are mixtures
@@ -64,7 +68,7 @@ def neighbours(features: Tensor, block: int, *, by_columns: bool = False) -> Ten
     return blocks.permute(order).flatten(3).flatten(1, 2)
 
 
-class PixelShuffleMLP(nn.Module):
+class PixelShuffleMLP(Connector):
     """Each block of `block` x `block` neighbours as one vector, Linear, GELU, Linear.
 
     The connector "mlp_pixel_shuffle" of the published Valley2 code. Shapes:
@@ -85,7 +89,7 @@ class PixelShuffleMLP(nn.Module):
         return self.mlp(neighbours(features, self.block))
 
 
-class NormedPixelShuffleMLP(nn.Module):
+class NormedPixelShuffleMLP(Connector):
     """Each block of neighbours as one vector, LayerNorm, Linear, GELU, Linear.
 
     `mlp1` of InternVL (arXiv 2404.16821). Tokens stand row by row, or column by column with

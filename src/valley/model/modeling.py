@@ -6,6 +6,7 @@ each placeholder id. Shape letters: `B` batch, `T` tokens, `D` decoder width, `V
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from transformers.modeling_outputs import (
 
 from valley.model.branches import BRANCHES, FUSIONS
 from valley.model.config import Valley2_5Config, Valley2Config, VisionLanguageConfig
-from valley.model.connectors import MergedMLP
+from valley.model.connectors import Connector, MergedMLP
 from valley.model.log_probs import target_log_probs
 from valley.model.names import native_name
 from valley.model.published import takes_sentinels
@@ -60,6 +61,19 @@ class VisionLanguagePreTrainedModel(PreTrainedModel):
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_attention_backend = True
+
+    def init_parallel_plans(self) -> None:
+        """As in transformers. Of weights sharded over processes (FSDP2), those of each block, each
+        connector and the embedding are gathered while it runs, the others for a whole step."""
+        super().init_parallel_plans()
+        embedding = self.get_input_embeddings()
+        self._fsdp_plan = {
+            re.sub(r"\.\d+(?=\.|$)", ".*", name): "free_full_weight"
+            for name, module in self.named_modules()
+            if type(module).__name__ in self._no_split_modules
+            or isinstance(module, Connector)
+            or module is embedding
+        }
 
     @classmethod
     def from_pretrained(
@@ -147,14 +161,17 @@ class VisionLanguageModel(VisionLanguagePreTrainedModel):
         """`unseen_pictures`: arguments of `get_image_features` that only keep the towers at work,
         where each rank of a training has to run them and this one has no picture."""
         features = (mm_encoder_outputs or {}).get("image")
+        unseen: Any = []
         if pictures := self.take_pictures(kwargs):
             features = self.get_image_features(**pictures)
+        elif unseen_pictures:
+            # At the same place, for all ranks gather the weights that they share in the same order.
+            unseen = self.get_image_features(**unseen_pictures).pooler_output
         if inputs_embeds is None and input_ids is not None:
             pooled: Any = features.pooler_output if features else None
             inputs_embeds = self.embed(input_ids, pooled)
-        if unseen_pictures and inputs_embeds is not None:
-            unseen: Any = self.get_image_features(**unseen_pictures).pooler_output
-            inputs_embeds = inputs_embeds + 0.0 * sum(item.sum() for item in unseen)
+        for item in unseen:
+            inputs_embeds = inputs_embeds + 0.0 * item.sum()
         if "cu_seq_lens_q" in kwargs and attention_mask is None:
             attention_mask = packed_mask(self.language_model)
         return self.language_model(
@@ -275,10 +292,14 @@ class VisionLanguageForConditionalGeneration(VisionLanguagePreTrainedModel, Gene
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
-        """As transformers' own; pictures are encoded once, whatever a line calls their inputs."""
+        """As transformers' own; pictures are encoded once, whatever a line calls their inputs.
+        `unseen_pictures`: as in `VisionLanguageModel.forward`."""
+        unseen = kwargs.pop("unseen_pictures", None)
         if pictures := self.model.take_pictures(kwargs):
             features = self.model.get_image_features(**pictures)
             kwargs["mm_encoder_outputs"] = {"image": features}
+        elif unseen:
+            self.model.get_image_features(**unseen)
         return super().generate(inputs, *args, **kwargs)
 
     def prepare_inputs_for_generation(

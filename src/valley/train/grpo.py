@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
-from valley.encoding import Encoded, Encoder
+from valley.encoding import Encoded
 from valley.prompt import IGNORE_INDEX
+from valley.train import ranks
 from valley.train.advantages import group_advantages, k3_kl, policy_loss
 from valley.train.difficulty import informative
 from valley.train.examples import Conversation
@@ -128,10 +129,11 @@ class Reinforcing:
         }
 
     def metrics(self) -> dict[str, float]:
-        replies, groups = self._sums.pop("replies", 0), self._sums.pop("groups", 0)
-        discarded = self._sums.pop("discarded", 0)
-        found = {name: total / max(1, replies) for name, total in self._sums.items()}
+        sums = ranks.summed(self._sums)
         self._sums.clear()
+        replies, groups = sums.pop("replies", 0), sums.pop("groups", 0)
+        discarded = sums.pop("discarded", 0)
+        found = {name: total / max(1, replies) for name, total in sums.items()}
         return found | {"discarded": discarded / max(1, groups)}
 
     def state_dict(self) -> dict[str, Any]:
@@ -148,11 +150,14 @@ class Reinforcing:
         model.eval()
         groups = []
         for sample, (prompt, *_) in prompts:
-            drawn = draw_replies(model, self.make.encoder, prompt, self.recipe, greedy)
+            drawn = draw_replies(model, self.make, prompt, self.recipe, greedy)
             texts = [self.make.encoder.decode_reply(ids) for ids in drawn]
             domain, truth = truth_in(sample)
             scored = score_all([(domain, text, truth) for text in texts], self.settings)
             groups.append([Reply(prompt, *both) for both in zip(drawn, scored, strict=True)])
+        if self.recipe.shard:  # the ranks gather weights together, so that none may stop before
+            for _ in range(max(ranks.gathered(len(prompts))) - len(prompts)):
+                draw_replies(model, self.make, self.make.blank(), self.recipe, greedy)
         return groups
 
     def _advantages(self, groups: Sequence[Sequence[Reply]]) -> list[Reply]:
@@ -183,10 +188,8 @@ class Reinforcing:
                 room = self.recipe.sequence
             rows[-1].append(reply)
             room -= length
-        most = torch.tensor(max(1, len(rows)))
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(most, distributed.ReduceOp.MAX)
-        return rows + [[] for _ in range(int(most) - len(rows))]
+        most = max(1, *ranks.gathered(len(rows)))
+        return rows + [[] for _ in range(most - len(rows))]
 
     @torch.no_grad()
     def _drawn(self, model: nn.Module, replies: Sequence[Reply]) -> Drawn:
@@ -212,11 +215,14 @@ class Reinforcing:
 
 
 def draw_replies(
-    model: nn.Module, encoder: Encoder, prompt: Encoded, recipe: GRPO, greedy: bool = False
+    model: nn.Module, make: RowMaker, prompt: Encoded, recipe: GRPO, greedy: bool = False
 ) -> list[list[int]]:
     """Ids of `group` sampled replies or one greedy one, each with its end token if it has ended."""
     bare: Any = getattr(model, "module", model)
-    inputs = encoder.collate([prompt]).to(next(model.parameters()).device)
+    encoder, device = make.encoder, next(model.parameters()).device
+    inputs: dict[str, Any] = dict(encoder.collate([prompt]).to(device))
+    if make.unseen and not prompt.plans:
+        inputs["unseen_pictures"] = {name: some.to(device) for name, some in make.unseen.items()}
     end = encoder.tokenizer.convert_tokens_to_ids(encoder.chat.turn_close)
     output = bare.generate(
         **inputs,

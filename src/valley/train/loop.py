@@ -6,8 +6,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,10 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.distributed.checkpoint import (
+    load_optimizer_distributed,
+    save_optimizer_distributed,
+)
+from transformers.distributed.utils import gather_full_state_dict
+from transformers.trainer import SCHEDULER_NAME, TRAINING_ARGS_NAME
 
 from valley.families import Family
 from valley.processing import ValleyProcessor
+from valley.train import ranks
 from valley.train.curves import FILE as CURVES
 from valley.train.curves import draw_curves
 from valley.train.evaluation import Evaluation
@@ -30,6 +36,8 @@ from valley.train.stream import Step, Stream
 PREFIX = "checkpoint-"
 UNFINISHED = "unfinished"
 STREAM = "stream.json"
+#: The optimizer's state where weights are sharded: a folder with a file of each rank.
+OPTIMIZER = "optimizer"
 
 
 class TrainingFailed(RuntimeError):
@@ -96,11 +104,12 @@ class StageTrainer(Trainer):
             processing_class=processor,
             callbacks=[_RandomState(self), _Evaluating(self), progress],
         )
+        # Trainer would refuse to save the optimizer of a sharded model, which is done here.
+        self.args.save_only_model = False
         self.remove_callback(PrinterCallback)
 
-    def fit(self) -> None:
-        """Train, from the newest checkpoint of the output folder if it has one."""
-        last = newest_checkpoint(self.recipe.output)
+    def fit(self, last: Path | None = None) -> None:
+        """Train, from checkpoint `last` if there is one, which the model was loaded from."""
         self._restore_from = last
         if last:
             kept = json.loads((last / STREAM).read_text(encoding="utf-8"))
@@ -146,18 +155,27 @@ class StageTrainer(Trainer):
         step = self.objective.prepare(model, inputs)
         self.progress.saw(step)
         model.train()
-        ranks = self.accelerator.num_processes
+        processes = self.accelerator.num_processes
         own = torch.tensor(self.objective.weight(step), device=self.args.device)
         total = self.accelerator.reduce(own, "sum").clamp(min=1e-9)
         loss = torch.zeros((), device=self.args.device)
         for number, row in enumerate(step.rows, 1):
+            # Copies of the weights exchange gradients once a step. Sharded weights do so in every
+            # row: keeping whole gradients for later would take the memory that sharding saves.
             waits = number < len(step.rows)
             with self.accelerator.no_sync(model) if waits else nullcontext():
                 with self.compute_loss_context_manager():
                     # Gradients are averaged over ranks, the weight is a sum.
-                    part = self.objective.loss(model, row.to(self.args.device)) * ranks / total
+                    part = self.objective.loss(model, row.to(self.args.device)) * processes / total
                 self.accelerator.backward(part)
             loss += part.detach()
+        # AdamW counts the steps of each weight that has a gradient: zero is one, whether or not
+        # another row, on another rank, has pictures.
+        for weight in self.learner.parameters():
+            if weight.requires_grad and weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        # Of all ranks, so that none goes on where another stops.
+        loss = self.accelerator.reduce(loss, "mean")
         if not torch.isfinite(loss):
             raise TrainingFailed(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}: "
@@ -166,10 +184,39 @@ class StageTrainer(Trainer):
         self.stream_state = step.state
         return loss
 
+    def save(self) -> None:
+        """Write the model, or its adapters, into the output folder."""
+        with written("the model", self.recipe.output):
+            self.save_model(str(self.recipe.output))
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        super()._save(output_dir, state_dict)
-        # A pickle, which nobody should have to load.
-        Path(output_dir or self.recipe.output, TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        if self.is_distributed_loading_by_transformers and not self.recipe.adapts:
+            state_dict = gather_full_state_dict(self.learner)  # by all ranks, for the first
+        if self.is_world_process_zero():
+            super()._save(output_dir, state_dict)
+            # A pickle, which nobody should have to load.
+            Path(output_dir or self.recipe.output, TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.recipe.adapts:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.recipe.shard:
+            super()._save_optimizer_and_scheduler(output_dir)
+        elif self.is_world_process_zero():
+            scheduler: Any = self.lr_scheduler
+            torch.save(scheduler.state_dict(), Path(output_dir, SCHEDULER_NAME))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not self.recipe.shard or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        wrapped: Any = self.optimizer
+        load_optimizer_distributed(self.learner, wrapped.optimizer, f"{checkpoint}/{OPTIMIZER}")
+        scheduler: Any = self.lr_scheduler
+        state = torch.load(Path(checkpoint, SCHEDULER_NAME), weights_only=True)
+        scheduler.load_state_dict(state)
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
@@ -184,31 +231,54 @@ class StageTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Written aside, then renamed: whoever looks never sees half a checkpoint."""
-        name = f"{PREFIX}{self.state.global_step}"
-        aside = self.recipe.output / UNFINISHED
-        try:
-            if self.is_world_process_zero():
+        name, first = f"{PREFIX}{self.state.global_step}", self.is_world_process_zero()
+        aside, target = self.recipe.output / UNFINISHED, self.recipe.output / name
+        with written(f"checkpoint {name}", self.recipe.output):
+            if first:
                 shutil.rmtree(aside, ignore_errors=True)
-            self.accelerator.wait_for_everyone()
+                (aside / name).mkdir(parents=True)
+        with written(f"checkpoint {name}", self.recipe.output):
+            if self.recipe.shard:
+                wrapped: Any = self.optimizer
+                folder = str(aside / name / OPTIMIZER)
+                save_optimizer_distributed(self.learner, wrapped.optimizer, folder)
             super()._save_checkpoint(model, trial)
-            if self.is_world_process_zero():
+            if first:
                 kept = {"stream": self.stream_state, "objective": self.objective.state_dict()}
                 (aside / name / STREAM).write_text(json.dumps(kept), encoding="utf-8")
-        except OSError as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-            raise TrainingFailed(
-                f"checkpoint {name} could not be written to {self.recipe.output}: {why}; "
-                "make room and start again, it goes on from the last one"
-            ) from error
-        self.accelerator.wait_for_everyone()
-        if self.is_world_process_zero():
-            target = self.recipe.output / name
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(aside / name, target)
-            shutil.rmtree(aside)
-            for old in checkpoints(self.recipe.output)[: -self.recipe.keep]:
-                shutil.rmtree(old)
+        with written(f"checkpoint {name}", self.recipe.output):
+            if first:
+                shutil.rmtree(target, ignore_errors=True)
+                os.replace(aside / name, target)
+                shutil.rmtree(aside)
+                for old in checkpoints(self.recipe.output)[: -self.recipe.keep]:
+                    shutil.rmtree(old)
+
+
+@contextmanager
+def written(what: str, folder: Path) -> Iterator[None]:
+    """Files that all ranks write, or none; otherwise TrainingFailed on every rank."""
+    try:
+        with ranks.as_one():
+            try:
+                yield
+            except Exception as error:
+                raise TrainingFailed(
+                    f"{what} could not be written to {folder}: {reason_of(error)}; "
+                    "make room and start again, it goes on from the last checkpoint"
+                ) from error
+    except TrainingFailed:
+        if ranks.rank() == 0:
+            shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+        raise
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file could not be written, in a few words; libraries hide the system's error."""
+    text = str(error)
+    if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in text:
+        return "the disk is full"
+    return getattr(error, "strerror", None) or text.strip().splitlines()[0]
 
 
 class _RandomState(TrainerCallback):
@@ -286,4 +356,7 @@ def arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         use_cpu=not torch.cuda.is_available(),
         seed=recipe.seed,
         disable_tqdm=True,
+        save_only_model=recipe.shard,
+        # Weights of a tower that its features do not depend on, such as SigLIP's pooling head.
+        ddp_find_unused_parameters=True,
     )

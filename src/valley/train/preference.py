@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from valley.data.records import Pair
+from valley.train import ranks
 from valley.train.examples import Conversation
 from valley.train.preference_losses import (
     LogRatios,
@@ -80,9 +81,10 @@ class Preferring:
         return {"loss": float(dpo.sum()), "accuracy": float(right), "weight": pairs_of(row)}
 
     def metrics(self) -> dict[str, float]:
-        pairs = max(1, self._sums.pop("pairs", 0.0))
-        found = {name: total / pairs for name, total in self._sums.items()}
+        sums = ranks.summed(self._sums)
         self._sums.clear()
+        pairs = max(1, sums.pop("pairs", 0.0))
+        found = {name: total / pairs for name, total in sums.items()}
         return found | ({"delta": self.delta.mean} if self.weights.bco else {})
 
     def state_dict(self) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class LogRatios:
 class RunningDelta:
     """BCO's reward shift: the mean over all micro-batches so far of their mean reward.
 
-    Every rank adds one number a micro-batch, all of the same weight (TRL 0.10.1). Part of the
-    training state: save and load it with the checkpoint.
+    Every rank adds one number a micro-batch, all of the same weight (TRL 0.10.1), or none where it
+    has no pair. Part of the training state: save and load it with the checkpoint.
     """
 
     def __init__(self) -> None:
@@ -50,14 +50,16 @@ class RunningDelta:
 
     def update(self, rewards: Tensor) -> float:
         """Take in the rewards of one micro-batch, from every rank at once; the new mean."""
-        total = torch.stack(
-            [rewards.detach().double().mean(), rewards.new_ones((), dtype=torch.float64)]
-        )
+        pairs = rewards.detach().double()
+        total = torch.stack([pairs.mean(), pairs.new_ones(())])
+        if not len(pairs):
+            total.zero_()
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(total)
         added, count = total.tolist()
         self.count += round(count)
-        self.mean += (added - count * self.mean) / self.count
+        if count:
+            self.mean += (added - count * self.mean) / self.count
         return self.mean
 
     def state_dict(self) -> dict[str, Any]:

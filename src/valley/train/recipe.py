@@ -86,7 +86,8 @@ class Stage:
     replay: share of the samples that are of sources marked so. precision: of the computing; `auto`
     is bfloat16 where the processor has it, else float32; weights are float32. every: steps between
     checkpoints; keep: how many of them. ahead: steps whose pictures are opened in advance, by a
-    process of its own; 0: none.
+    process of its own; 0: none. shard: split the weights between the processes, which else have a
+    copy each.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -119,6 +120,13 @@ class Stage:
             raise ValueError("parts: name at least one part that learns")
         if not self.data:
             raise ValueError("data: name at least one source")
+        if self.shard and self.adapts and not all(part.lora for part in self.parts.values()):
+            raise ValueError("shard: beside adapters no part can learn whole, give each a lora")
+
+    @property
+    def adapts(self) -> bool:
+        """Whether adapters learn, and the model's own weights stay."""
+        return any(part.lora for part in self.parts.values())
 
 
 @dataclass(frozen=True, kw_only=True)

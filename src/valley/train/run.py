@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,15 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 from torch import nn
+from torch.distributed.fsdp import register_fsdp_forward_method
 from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.distributed import DistributedConfig
 
 import valley.auto  # noqa: F401  (registers the native classes)
 from valley.model.files import locate
 from valley.model.segments import SEGMENTS
 from valley.processing import ValleyProcessor
+from valley.train import ranks
 from valley.train.evaluation import FILE as REPLIES
 from valley.train.evaluation import SHOWN, Evaluation, questions_of
 from valley.train.examples import Conversation, Examples
@@ -54,16 +56,25 @@ def train(recipe: Recipe) -> None:
     Raises ValueError for a recipe that does not fit its model or data, TrainingFailed (with what
     to do) where the training cannot go on.
     """
-    remember(recipe)
+    with ranks.joined():
+        _train(recipe)
+
+
+def _train(recipe: Recipe) -> None:
+    last = ranks.agreed(newest_checkpoint(recipe.output))
+    with ranks.as_one():
+        if ranks.rank() == 0:
+            remember(recipe, last)
     directory = locate(recipe.model)
     processor = ValleyProcessor.from_pretrained(directory)
     data = prepare_data(recipe, processor)
     # Planned on data of its own, so that nothing is counted twice.
     steps = recipe.steps or sum(1 for _ in prepare_data(recipe, processor).stream.plan())
-    model = load_model(recipe, directory)
+    # Adapters are read later, into the model that they were made for.
+    model = load_model(recipe, last if last and not recipe.adapts else directory)
     family = model.config.family
     learner = prepare_parts(model, family, recipe.parts)
-    objective = objective_of(recipe, data, adapted=learner is not model)
+    objective = objective_of(recipe, data)
     trainer = StageTrainer(
         learner,
         family,
@@ -74,13 +85,12 @@ def train(recipe: Recipe) -> None:
         Progress(steps, recipe.sequence),
         evaluation_of(recipe, data, objective, processor),
     )
-    trainer.fit()
-    trainer.save_model(str(recipe.output))
+    trainer.fit(last)
+    trainer.save()
 
 
 def prepare_data(recipe: Recipe, processor: ValleyProcessor) -> Data:
-    """The stream of this process; torchrun says which of how many it is."""
-    ranks, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    """The stream of this process."""
     draws = recipe if isinstance(recipe, GRPO) else None
     room = recipe.sequence - (draws.reply if draws else 0)
     examples = Examples(
@@ -90,7 +100,7 @@ def prepare_data(recipe: Recipe, processor: ValleyProcessor) -> Data:
     rows = RowMaker(
         processor,
         recipe.weighting if isinstance(recipe, SFT) else "token",
-        unseen_pixels(processor) if ranks > 1 else None,
+        unseen_pixels(processor) if ranks.size() > 1 else None,
     )
     stream = Stream(
         samples,
@@ -99,8 +109,8 @@ def prepare_data(recipe: Recipe, processor: ValleyProcessor) -> Data:
         recipe.sequence,
         Prompts if draws else rows,
         recipe.visual,
-        rank,
-        ranks,
+        ranks.rank(),
+        ranks.size(),
         draws.iterations if draws else 1,
     )
     return Data(samples, examples, rows, stream)
@@ -108,8 +118,16 @@ def prepare_data(recipe: Recipe, processor: ValleyProcessor) -> Data:
 
 def load_model(recipe: Recipe, directory: Path) -> PreTrainedModel:
     """The model that a stage starts from, in float32: bfloat16 is for computing, not for adding
-    small steps up."""
-    model: Any = AutoModelForImageTextToText.from_pretrained(directory, dtype=torch.float32)
+    small steps up. Each rank reads its shard only, if weights are sharded."""
+    shards = DistributedConfig(fsdp_size=ranks.size()) if recipe.shard else None
+    model: Any = AutoModelForImageTextToText.from_pretrained(
+        directory, dtype=torch.float32, distributed_config=shards
+    )
+    if model.is_distributed_loading_by_transformers:
+        register_fsdp_forward_method(model, "generate")
+        model.config.distributed_config = None  # of this run, not of the model that it saves
+    else:
+        model.to(ranks.device())
     if model.config.text_config._attn_implementation == "sdpa":
         model.set_attn_implementation({"text_config": SEGMENTS})
     if recipe.checkpointing:
@@ -124,14 +142,14 @@ def reader_of(recipe: Recipe) -> Callable[[Sample], Sequence[Conversation]]:
     return prompt_only if isinstance(recipe, GRPO) else whole
 
 
-def objective_of(recipe: Recipe, data: Data, adapted: bool) -> Objective:
+def objective_of(recipe: Recipe, data: Data) -> Objective:
     """What the stage learns. The model that it starts from is kept where it is compared with,
     unless adapters can be switched off."""
     if isinstance(recipe, SFT):
         return Supervised()
     compares = isinstance(recipe, Preference) or recipe.kl > 0
     reference: nn.Module | None = None
-    if compares and not adapted:
+    if compares and not recipe.adapts:
         reference = load_model(recipe, locate(recipe.model)).eval().requires_grad_(False)
     if isinstance(recipe, Preference):
         return Preferring(recipe, reference)
@@ -154,11 +172,11 @@ def evaluation_of(
     return Evaluation(objective, rows, questions, processor, recipe.output / REPLIES)
 
 
-def remember(recipe: Recipe) -> None:
+def remember(recipe: Recipe, last: Path | None) -> None:
     """Note the recipe in its output folder; refuse to go on with another one's training."""
     record = TypeAdapter(type(recipe)).dump_python(recipe, mode="json")
     file = recipe.output / RECIPE
-    if newest_checkpoint(recipe.output) and file.exists():
+    if last and file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
         keys = (before.keys() | record.keys()) - FREE
         if changed := sorted(key for key in keys if before.get(key) != record.get(key)):
