@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from valley.types import Cue, Image, Message, Text, Video
@@ -121,6 +121,11 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
+@lru_cache(maxsize=8)
+def _compiled(template: str) -> Template:
+    return _environment().from_string(template)
+
+
 def render(
     template: str,
     messages: Sequence[Mapping[str, str]],
@@ -134,10 +139,8 @@ def render(
     of the template, such as `enable_thinking`.
     """
     try:
-        return (
-            _environment()
-            .from_string(template)
-            .render(messages=list(messages), add_generation_prompt=generate, **(options or {}))
+        return _compiled(template).render(
+            messages=list(messages), add_generation_prompt=generate, **(options or {})
         )
     except TemplateError as error:
         raise ValueError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -17,18 +19,39 @@ SCALE = 2
 
 
 def prepare_parts(
-    model: PreTrainedModel, family: Family, parts: Mapping[PartName, Part]
+    model: PreTrainedModel, family: Family, parts: Mapping[PartName, Part], tokenizer: Any
 ) -> nn.Module:
     """The model with nothing but these parts learning; with adapters a PEFT model.
 
-    Raises ValueError for a combination that could not be saved and loaded again.
+    Raises ValueError for a combination that could not be saved and loaded again, a part that the
+    model has not, and a token that the tokenizer has not.
     """
     ranks = {name: part.lora for name, part in parts.items() if part.lora}
+    found = set()
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(family.part_of(name) in parts)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(f"{family.title} has no weights in {', '.join(parts)}: name other parts")
-    return _with_adapters(model, family, parts, ranks) if ranks else model
+        found.add(part := part_of_parameter(family, name))
+        parameter.requires_grad_(part in parts)
+    if missing := parts.keys() - found:
+        raise ValueError(f"parts: {family.title} has no {', '.join(sorted(missing))}")
+    if ranks:
+        return _with_adapters(model, family, parts, ranks)
+    if "embeddings" in parts and (tokens := parts["embeddings"].tokens):
+        _only_tokens(model, tokens, tokenizer)
+    return model
+
+
+def _only_tokens(model: PreTrainedModel, tokens: Sequence[str], tokenizer: Any) -> None:
+    """Let nothing of the embeddings learn but the input vectors of these tokens."""
+    vocabulary = tokenizer.get_vocab()
+    if unknown := [token for token in tokens if token not in vocabulary]:
+        raise ValueError(f"parts: the tokenizer has no token {unknown[0]!r}")
+    vectors: Any = model.get_input_embeddings().weight
+    output: Any = model.get_output_embeddings()
+    if output is not None and output.weight is not vectors:
+        output.weight.requires_grad_(False)
+    learnt = torch.zeros(len(vectors), 1, dtype=torch.bool, device=vectors.device)
+    learnt[[vocabulary[token] for token in tokens]] = True
+    vectors.register_hook(lambda gradient: gradient * learnt.to(gradient.device))
 
 
 def _with_adapters(
@@ -62,25 +85,31 @@ def _with_adapters(
         alpha_pattern={re.escape(name): SCALE * rank for name, rank in rank_of.items()},
         modules_to_save=sorted(connectors) or None,
     )
-    adapted: Any = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        # PEFT asks transformers for an attribute by its old name.
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted: Any = get_peft_model(model, config)
     return adapted
 
 
 def part_of_parameter(family: Family, name: str) -> PartName:
     """The part of a parameter of a model or of a PEFT model around it."""
     plain = name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
-    return family.part_of(plain.replace(".base_layer.", "."))  # type: ignore[return-value]
+    part = family.part_of(plain.replace(".base_layer.", "."))
+    return "towers" if part == "tower" else part  # type: ignore[return-value]
 
 
 def parameter_groups(
     model: nn.Module, family: Family, parts: Mapping[PartName, Part], weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Groups for an optimizer: a part's learning rate; no decay of biases and norms."""
+    """Groups for an optimizer: a part's learning rate; no decay of biases and norms, nor of vectors
+    among which only some learn."""
     groups: dict[tuple[PartName, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = part_of_parameter(family, name), parameter.ndim > 1
-            groups.setdefault(key, []).append(parameter)
+            part = part_of_parameter(family, name)
+            decays = parameter.ndim > 1 and not parts[part].tokens
+            groups.setdefault((part, decays), []).append(parameter)
     return [
         {
             "params": members,
@@ -92,11 +121,14 @@ def parameter_groups(
     ]
 
 
-def learning(model: nn.Module, family: Family) -> dict[PartName, int]:
+def learning(
+    model: nn.Module, family: Family, parts: Mapping[PartName, Part]
+) -> dict[PartName, int]:
     """The number of weights that learn, for each part."""
-    counts: dict[PartName, int] = {}
+    counts: dict[PartName, int] = dict.fromkeys(parts, 0)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             part = part_of_parameter(family, name)
-            counts[part] = counts.get(part, 0) + parameter.numel()
+            rows = len(parts[part].tokens) or len(parameter)
+            counts[part] += parameter.numel() // len(parameter) * rows
     return counts

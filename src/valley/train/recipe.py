@@ -41,11 +41,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Part:
-    """How a part learns: its learning rate, and the rank of adapters that learn in its place."""
+    """How a part learns: its learning rate, and the rank of adapters that learn in its place.
+
+    tokens: of `embeddings`, those whose input vectors alone learn.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     rate: Positive
     lora: Count | None = None
+    tokens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class Stage:
             raise ValueError("parts: name at least one part that learns")
         if not self.data:
             raise ValueError("data: name at least one source")
+        self._check_tokens()
         if self.shard and self.adapts and not all(part.lora for part in self.parts.values()):
             raise ValueError("shard: beside adapters no part can learn whole, give each a lora")
 
@@ -127,6 +132,13 @@ class Stage:
     def adapts(self) -> bool:
         """Whether adapters learn, and the model's own weights stay."""
         return any(part.lora for part in self.parts.values())
+
+    def _check_tokens(self) -> None:
+        chosen = [name for name, part in self.parts.items() if part.tokens]
+        if chosen and chosen != ["embeddings"]:
+            raise ValueError(f"parts: {chosen[0]} has no tokens, only embeddings have")
+        if chosen and self.shard:
+            raise ValueError("parts: embeddings with tokens cannot be sharded, leave out shard")
 
 
 @dataclass(frozen=True, kw_only=True)

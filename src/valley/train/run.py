@@ -73,7 +73,7 @@ def _train(recipe: Recipe) -> None:
     # Adapters are read later, into the model that they were made for.
     model = load_model(recipe, last if last and not recipe.adapts else directory)
     family = model.config.family
-    learner = prepare_parts(model, family, recipe.parts)
+    learner = prepare_parts(model, family, recipe.parts, processor.tokenizer)
     objective = objective_of(recipe, data)
     trainer = StageTrainer(
         learner,
