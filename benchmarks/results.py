@@ -74,6 +74,12 @@ is bound by bytes, everything else by FLOPs. By `python benchmarks/parts.py`.
 
 {run("benchmarks/parts.py")}
 
+## A real-size SAIL-VL-2B
+Random bfloat16 weights from disk, one picture of one tile; then its parts beside
+transformers' own InternVL class over the same tensors. By `python benchmarks/real_size.py`.
+
+{run("benchmarks/real_size.py")}
+
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every
 shard first and fills a float32 module.

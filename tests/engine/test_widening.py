@@ -15,7 +15,7 @@ from torch import nn
 import valley
 from model.pictures import picture
 from valley.engine import widening
-from valley.engine.widening import WideLinear, widen
+from valley.engine.widening import WideConv2d, WideLinear, widen
 from valley.types import Budget
 
 
@@ -41,6 +41,21 @@ def test_the_product_is_that_of_float32(
     assert found.dtype == torch.bfloat16
     assert found.shape == (*rows, out)
     assert torch.allclose(found.float(), expected, rtol=2**-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_is_that_of_float32(bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2, bias=bias).bfloat16()
+    wide = nn.Sequential(copy.deepcopy(layer))
+    widen(wide)
+    assert type(wide[0]) is WideConv2d
+    picture = torch.randn(2, 4, 9, 9).bfloat16()
+    with torch.no_grad():
+        found, expected = wide(picture), layer.float()(picture.float())
+    assert found.dtype == torch.bfloat16
+    assert torch.allclose(found.float(), expected, rtol=2**-7, atol=1e-6)
+    assert torch.equal(wide.float()(picture.float()), expected)
 
 
 def test_one_row_and_other_dtypes_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

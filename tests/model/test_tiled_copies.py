@@ -13,17 +13,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoProcessor,
-    AutoTokenizer,
-    InternVLConfig,
-    InternVLForConditionalGeneration,
-)
+from transformers import AutoConfig, AutoModel, AutoProcessor, AutoTokenizer
 
 from golden import folders
+from model.peers import internvl_peer
 from model.pictures import picture
 from valley.chat import load
 from valley.families.internvl import INTERNVL2_5
@@ -113,29 +106,10 @@ def internvl(sail: Callable[[str], Path], tmp_path: Path) -> Path:
     return target
 
 
-def peer_of(model: Any) -> InternVLForConditionalGeneration:
-    """transformers' own class with the same weights."""
-    config = InternVLConfig(
-        vision_config=model.config.vision_config.to_dict(),
-        text_config=model.config.text_config.to_dict(),
-        image_token_id=model.config.image_token_id,
-        tie_word_embeddings=False,
-    )
-    names = {"mlp.0.": "layer_norm.", "mlp.1.": "linear_1.", "mlp.3.": "linear_2."}
-    state: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
-        for ours, theirs in names.items():
-            name = name.replace(f"vision_connector.{ours}", f"multi_modal_projector.{theirs}")
-        state[name] = tensor
-    peer = InternVLForConditionalGeneration(config).eval()
-    peer.load_state_dict(state)
-    return peer
-
-
 def test_genuine_internvl_answers_as_transformers_does(internvl: Path) -> None:
     model = AutoModel.from_pretrained(internvl, dtype=torch.float32, trust_remote_code=True).eval()
     assert type(model) is ValleyInternVLForConditionalGeneration
-    peer = peer_of(model)
+    peer = internvl_peer(model)
     processor = AutoProcessor.from_pretrained(internvl)
     picture_part = Picture(Image.effect_mandelbrot((896, 448), (-2, -1, 1, 1), 60).convert("RGB"))
     for parts in ((picture_part, "Describe."), ("Hello",)):
