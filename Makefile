@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONSTRAINTS ?= constraints/cpu.txt
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: demo test lint format results clean help
+.PHONY: demo test lint format results proof-ranks clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -38,6 +38,9 @@ format: .venv/dev  ## rewrite the code in the house style
 
 results: .venv/dev  ## measure again and write docs/results.md
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/results.py
+
+proof-ranks: .venv/dev  ## two processes train as one does, for 20 steps and on every line
+	RANKS_PROOF=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 1 tests/train/test_ranks.py
 
 clean:  ## remove the environment and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

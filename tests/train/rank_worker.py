@@ -1,19 +1,24 @@
-"""Trains by some recipes one after another, as a process that torchrun may have started:
+"""Trains by some recipes one after another, as one process or as several that torchrun started:
 
     python -m torch.distributed.run --nproc-per-node 2 rank_worker.py OUT RECIPE…
 
-For each recipe OUT/NAME.RANK.json gets the losses of its steps, the norms of their gradients, the
-kinds of the decoder's parameters and a digest of the weights at the end, or the error that stopped
-it; `NAME@STEP` stops a training before that step.
+For each recipe OUT/NAME.RANK.json gets the losses of its steps, the norms of their gradients, this
+rank's pictures, whether the decoder's blocks are sharded, digests of the weights, or the error that
+stopped it. `RECIPE@STEP` stops a training before that step, `RECIPE#FAULT` makes the last rank
+fail. A recipe saves only if a checkpoint is due in its steps.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import re
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.distributed.tensor import DTensor
@@ -22,6 +27,7 @@ import valley.train.run as run
 from valley.train import ranks
 from valley.train.loop import StageTrainer
 from valley.train.recipe import read_recipe
+from valley.train.sft import Supervised
 
 
 class Stopped(Exception):
@@ -37,7 +43,7 @@ class Watched(StageTrainer):
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         if self.stop == self.state.global_step:
             raise Stopped
-        blocks = [p for name, p in model.named_parameters() if ".layers." in name]
+        blocks = [p for name, p in model.named_parameters() if ".language_model.layers." in name]
         self.notes["sharded"] = sorted({isinstance(p, DTensor) for p in blocks})
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.notes["losses"].append(loss.item())
@@ -46,54 +52,67 @@ class Watched(StageTrainer):
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
-        self.notes["norms"].append(float(norm.full_tensor() if isinstance(norm, DTensor) else norm))
+        self.notes["norms"].append(float(whole(norm)))
         return norm
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        self.notes["logs"].append(logs)
-        super().log(logs, start_time)
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.recipe.every <= self.state.max_steps:
+            super()._save_checkpoint(model, trial)
 
     def save(self) -> None:
-        super().save()
-        self.notes["weights"] = digest(self.learner)
+        if self.recipe.every <= self.state.max_steps:
+            super().save()
+            self.notes["weights"] = digests(self.learner.state_dict())
 
 
-def digest(model: Any) -> dict[str, str]:
-    """Of each tensor, whole."""
-    state = {
-        name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-        for name, tensor in model.state_dict().items()
-    }
-    return {
-        name: hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()[:16]
-        for name, tensor in state.items()
-    }
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def train(name: str) -> dict[str, Any]:
-    path, _, stop = name.partition("@")
-    notes: dict[str, Any] = {"losses": [], "norms": [], "pictures": [], "logs": []}
+def digests(state: dict[str, torch.Tensor]) -> dict[str, str]:
+    found = {name: whole(tensor).contiguous().numpy().tobytes() for name, tensor in state.items()}
+    return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
+
+
+def not_a_number(objective: Supervised, model: Any, row: Any, loss: Any = Supervised.loss) -> Any:
+    return loss(objective, model, row) * float("nan")
+
+
+FAULTS = {
+    "nan": lambda: patch.object(Supervised, "loss", not_a_number),
+    "full": lambda: patch.object(
+        StageTrainer, "_save_rng_state", side_effect=OSError(errno.ENOSPC, "No space left")
+    ),
+}
+
+
+def train(recipe: str, stop: str | None, fault: str | None) -> dict[str, Any]:
+    notes: dict[str, Any] = {"losses": [], "norms": [], "pictures": []}
     Watched.notes, Watched.stop = notes, int(stop) if stop else None
-    run.StageTrainer = Watched  # type: ignore[misc]
+    broken: AbstractContextManager[Any] = nullcontext()
+    if fault and ranks.rank() == ranks.size() - 1:
+        broken = FAULTS[fault]()
     try:
-        run.train(read_recipe(Path(path)))
+        with broken:
+            run.train(read_recipe(Path(recipe)))
     except Stopped:
         pass
-    except Exception as error:
-        if "--debug" in sys.argv:
-            raise
+    except (ValueError, RuntimeError) as error:
         notes["error"] = f"{type(error).__name__}: {error}"
     return notes
 
 
 def main(out: Path, recipes: list[str]) -> None:
     torch.set_num_threads(1)
+    run.StageTrainer = Watched  # type: ignore[misc]
     with ranks.joined():
-        for name in recipes:
-            notes = train(name)
-            file = out / f"{Path(name).name}.{ranks.rank()}of{ranks.size()}.json"
+        for text in recipes:
+            found = re.fullmatch(r"(.*\.yaml)(?:@(\d+))?(?:#(\w+))?", text)
+            assert found, text
+            notes = train(*found.groups())
+            file = out / f"{Path(text).name}.{ranks.rank()}.json"
             file.write_text(json.dumps(notes), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [name for name in sys.argv[2:] if not name.startswith("--")])
+    main(Path(sys.argv[1]), sys.argv[2:])

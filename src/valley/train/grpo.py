@@ -148,6 +148,8 @@ class Reinforcing:
     ) -> list[list[Reply]]:
         """A group of rewarded replies for each prompt, or only the greedy one."""
         model.eval()
+        # Ranks gather sharded weights together: all draw equally often.
+        spare = max(ranks.gathered(len(prompts))) - len(prompts) if self.recipe.shard else 0
         groups = []
         for sample, (prompt, *_) in prompts:
             drawn = draw_replies(model, self.make, prompt, self.recipe, greedy)
@@ -155,9 +157,8 @@ class Reinforcing:
             domain, truth = truth_in(sample)
             scored = score_all([(domain, text, truth) for text in texts], self.settings)
             groups.append([Reply(prompt, *both) for both in zip(drawn, scored, strict=True)])
-        if self.recipe.shard:  # the ranks gather weights together, so that none may stop before
-            for _ in range(max(ranks.gathered(len(prompts))) - len(prompts)):
-                draw_replies(model, self.make, self.make.blank(), self.recipe, greedy)
+        for _ in range(spare):
+            draw_replies(model, self.make, self.make.blank(), self.recipe, greedy)
         return groups
 
     def _advantages(self, groups: Sequence[Sequence[Reply]]) -> list[Reply]:

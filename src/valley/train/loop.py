@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.distributed.checkpoint import (
@@ -190,12 +191,19 @@ class StageTrainer(Trainer):
             self.save_model(str(self.recipe.output))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        if self.is_distributed_loading_by_transformers and not self.recipe.adapts:
-            state_dict = gather_full_state_dict(self.learner)  # by all ranks, for the first
+        if self.is_distributed_loading_by_transformers:
+            state_dict = self._whole_weights()
         if self.is_world_process_zero():
             super()._save(output_dir, state_dict)
             # A pickle, which nobody should have to load.
             Path(output_dir or self.recipe.output, TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def _whole_weights(self) -> dict[str, Tensor]:
+        """What is saved of a sharded model, on the first rank; all have to call it."""
+        if self.recipe.adapts:  # which every rank has whole
+            state = self.learner.state_dict()
+            return {name: some for name, some in state.items() if not isinstance(some, DTensor)}
+        return gather_full_state_dict(self.learner)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self.recipe.adapts:

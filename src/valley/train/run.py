@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 from torch.distributed.fsdp import register_fsdp_forward_method
-from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoModelForImageTextToText, PreTrainedModel, set_seed
 from transformers.distributed import DistributedConfig
 
 import valley.auto  # noqa: F401  (registers the native classes)
@@ -65,6 +65,7 @@ def _train(recipe: Recipe) -> None:
     with ranks.as_one():
         if ranks.rank() == 0:
             remember(recipe, last)
+    set_seed(recipe.seed)  # adapters begin at random
     directory = locate(recipe.model)
     processor = ValleyProcessor.from_pretrained(directory)
     data = prepare_data(recipe, processor)
