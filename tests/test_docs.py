@@ -33,13 +33,12 @@ def commands(kind: str, path: Path) -> list[str]:
     return [line[2:] for line in lines if not line[2:].startswith(ELSEWHERE)]
 
 
-#: A command that stands in two documents is run once.
-CONSOLE = [
-    (name, line)
-    for line, name in {
-        line: path.name for path in reversed(DOCUMENTS) for line in commands("console", path)
-    }.items()
-][::-1]
+_FIRST: dict[str, str] = {}
+for _path in DOCUMENTS:
+    for _line in commands("console", _path):
+        _FIRST.setdefault(_line, _path.name)
+#: In the order in which a reader runs them; one that stands in two documents once.
+CONSOLE = [(name, line) for line, name in _FIRST.items()]
 PYTHON = [(path.name, block) for path in DOCUMENTS for block in commands("python", path)]
 
 

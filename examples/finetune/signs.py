@@ -2,7 +2,8 @@
 
     python examples/finetune/signs.py FOLDER
 
-writes 200 samples to FOLDER/train.jsonl, 50 others to FOLDER/held_out.jsonl, and their pictures.
+writes 200 samples to FOLDER/train.jsonl, 50 others to FOLDER/held_out.jsonl, and 200 pictures with
+the kind of questions that nano was taught to FOLDER/replay.jsonl, so that it does not forget them.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from valley.data.records import write_records
+from valley.data.synthetic.shapes import shape_scene
 from valley.types import Image as ImagePart
 from valley.types import Message, Sample
 
 QUESTION = "What does the sign ask for?"
-TRAIN, HELD_OUT = 200, 50
+TRAIN, HELD_OUT, REPLAY = 200, 50, 200
 
 #: Takes shares of a sign's sides to points of the picture.
 Place = Callable[[float, float], tuple[float, float]]
@@ -83,11 +86,29 @@ def samples(folder: Path, number: int, seed: int) -> Iterator[Sample]:
         yield Sample((question, Message.of("assistant", name)), id=f"{folder.name}-{index:03}")
 
 
+def scenes(folder: Path, number: int, seed: int) -> Iterator[Sample]:
+    """Flat shapes with several questions about them, mostly about one shape alone."""
+    rng = np.random.default_rng(seed)
+    for index in range(number):
+        drawn = shape_scene(rng, (3, 3), questions=4, number=1 if index % 4 else 3)
+        path = folder / f"{index:03}.png"
+        Image.fromarray(drawn.frames[0]).save(path)
+        turns = []
+        for place, (question, answer) in enumerate(drawn.dialog):
+            media = [] if place else [ImagePart(str(path))]
+            turns += [Message.of("user", *media, question), Message.of("assistant", answer)]
+        yield Sample(tuple(turns), id=f"{folder.name}-{index:03}")
+
+
 def main(folder: Path) -> None:
-    for name, number, seed in (("train", TRAIN, 1), ("held_out", HELD_OUT, 2)):
+    for name, draw, number, seed in (
+        ("train", samples, TRAIN, 1),
+        ("held_out", samples, HELD_OUT, 2),
+        ("replay", scenes, REPLAY, 3),
+    ):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        write_records(folder / f"{name}.jsonl", samples(folder / name, number, seed))
-    print(f"{TRAIN} samples in {folder / 'train.jsonl'}, {HELD_OUT} in {folder / 'held_out.jsonl'}")
+        write_records(folder / f"{name}.jsonl", draw(folder / name, number, seed))
+        print(f"{number} samples in {folder / name}.jsonl")
 
 
 if __name__ == "__main__":
