@@ -216,7 +216,8 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         samples.append(Sample((question, Message.of("assistant", "ice")), str(number)))
     write_records(folder / "data.jsonl", samples)
     file = Path(__file__).parent.parent.parent / "recipes" / "finetune-lora.yaml"
-    changes = [f"data=[{{path: {folder / 'data.jsonl'}}}]", f"output={folder / 'run'}"]
+    data = f"data=[{{path: {folder / 'data.jsonl'}}}]"
+    changes = [data, f"output={folder / 'run'}", "replay=0"]
     changes += ["steps=2", "epochs=null", "batch={samples: 2}", "report=[]", "optimizer.warmup=0"]
     changes += ["parts={connector: {rate: 1e-3}, decoder: {rate: 1e-2, lora: 4}}"]
     changes += ["parts.towers={rate: 1e-2, lora: 2}"]

@@ -210,9 +210,9 @@ def trained(
     kept = []
 
     class Kept(StageTrainer):
-        def fit(self) -> None:
+        def fit(self, last: Path | None = None) -> None:
             kept.append(self)
-            super().fit()
+            super().fit(last)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ValleyProcessor, "from_pretrained", processor_of)
