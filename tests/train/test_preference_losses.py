@@ -49,6 +49,14 @@ def test_the_delta_is_the_mean_of_the_means() -> None:
     assert (delta.mean, delta.count) == (2.0, 3)
 
 
+def test_a_rank_without_pairs_leaves_the_delta() -> None:
+    delta = RunningDelta()
+    assert delta.update(torch.tensor([])) == 0.0
+    delta.update(torch.tensor([3.0]))
+    assert delta.update(torch.tensor([])) == 3.0
+    assert delta.count == 1
+
+
 def test_the_delta_is_restored() -> None:
     delta, again = RunningDelta(), RunningDelta()
     for value in (0.1, 0.7, -2.3):

@@ -19,6 +19,8 @@ import yaml
 from PIL import Image
 
 from train.rank_worker import digests
+from valley.model.convert import convert
+from valley.train.run import check_shardable
 
 WORKER = Path(__file__).parent / "rank_worker.py"
 PROOF = bool(os.environ.get("RANKS_PROOF"))
@@ -98,6 +100,11 @@ class Lab:
 
     def notes(self, name: str, rank: int = 0) -> Notes:
         return json.loads((self.folder / f"{name}.{rank}.json").read_text(encoding="utf-8"))
+
+
+def native(published: Path, target: Path) -> Path:
+    convert(published, target, "native")
+    return target
 
 
 @pytest.fixture(scope="module")
@@ -183,12 +190,24 @@ def test_a_fault_of_one_rank_stops_both_with_a_clear_line(lab: Lab, name: str, w
     assert not list((lab.folder / "out-full").glob("checkpoint-*"))
 
 
+@pytest.mark.parametrize("name", ["sail2_2b", "internvit_8b"])
+def test_a_layout_that_is_cut_on_loading_is_not_sharded(
+    tmp_path: Path, sail: Callable[[str], Path], name: str
+) -> None:
+    with pytest.raises(ValueError, match=r"valley convert .* NEW"):
+        check_shardable(sail(name))
+    check_shardable(native(sail(name), tmp_path / "native"))
+
+
 @pytest.mark.skipif(not PROOF, reason="make proof-ranks")
 def test_other_lines_adapters_and_resumption(
     tmp_path: Path, tiny_valley2_5: Path, sail: Callable[[str], Path]
 ) -> None:
     lab = Lab(tmp_path, tiny_valley2_5)
-    models = {name: {"model": str(sail(name))} for name in ("sail2_2b", "internvit_8b", "aimv2_8b")}
+    models = {
+        name: {"model": str(native(sail(name), tmp_path / name)), "budget": {}}
+        for name in ("sail2_2b", "internvit_8b", "aimv2_8b")
+    }
     models["valley2_5"] = {}
     lora = {part: {"rate": 1e-2, "lora": 4} for part in ("connector", "decoder")}
     models["lora"] = {"parts": lora}

@@ -58,6 +58,10 @@ def test_keys_are_fields(read: Callable[..., Recipe]) -> None:
         (["batch.samples=3"], "batch: give either samples or rows"),
         (["optimizer.warmup=2"], "optimizer.warmup: .*less than or equal to 1"),
         (["seed"], "write key=value"),
+        (
+            ["shard=true", "parts={decoder: {rate: 1, lora: 4}, connector: {rate: 1}}"],
+            "beside adapters no part can learn whole",
+        ),
         (["stage.name=1"], "stage holds no keys"),
         (["stage=preference", "dpo=0", "bco=0"], "nothing would be learnt"),
         (["stage=grpo"], "the number of prompts"),

@@ -17,7 +17,8 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel, set_seed
 from transformers.distributed import DistributedConfig
 
 import valley.auto  # noqa: F401  (registers the native classes)
-from valley.model.files import locate
+from valley.families import family_of, is_published
+from valley.model.files import locate, read_json
 from valley.model.segments import SEGMENTS
 from valley.processing import ValleyProcessor
 from valley.train import ranks
@@ -120,7 +121,10 @@ def prepare_data(recipe: Recipe, processor: ValleyProcessor) -> Data:
 def load_model(recipe: Recipe, directory: Path) -> PreTrainedModel:
     """The model that a stage starts from, in float32: bfloat16 is for computing, not for adding
     small steps up. Each rank reads its shard only, if weights are sharded."""
-    shards = DistributedConfig(fsdp_size=ranks.size()) if recipe.shard else None
+    shards = None
+    if recipe.shard and ranks.size() > 1:
+        check_shardable(directory)
+        shards = DistributedConfig(fsdp_size=ranks.size())
     model: Any = AutoModelForImageTextToText.from_pretrained(
         directory, dtype=torch.float32, distributed_config=shards
     )
@@ -134,6 +138,18 @@ def load_model(recipe: Recipe, directory: Path) -> PreTrainedModel:
     if recipe.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return model
+
+
+def check_shardable(directory: Path) -> None:
+    """Raises ValueError for a checkpoint whose tensors are cut or reshaped when they are loaded:
+    transformers does so with a rank's shard as if it were the whole tensor."""
+    config = read_json(directory / "config.json")
+    layout = (family := family_of(config)).layout
+    if is_published(config, family) and (layout.fused[1] or layout.flattened):
+        raise ValueError(
+            f"shard: {directory} is in the published layout of {family.title}: write "
+            f"`valley convert {directory} NEW` once, and train from NEW"
+        )
 
 
 def reader_of(recipe: Recipe) -> Callable[[Sample], Sequence[Conversation]]:
