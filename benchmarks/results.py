@@ -26,6 +26,14 @@ def run(*command: str) -> str:
     return done.stdout.strip()
 
 
+def tables(*command: str) -> str:
+    """The lines of tables that a program prints, whatever it says of its targets."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True
+    )
+    return "\n".join(line for line in done.stdout.splitlines() if line.startswith("|"))
+
+
 def golden() -> str:
     sets = (run("tests/run_golden.py", f"tests/data/golden/{name}") for name in ("valley", "sail"))
     valley, sail = (lines.splitlines()[-1] for lines in sets)
@@ -79,6 +87,22 @@ Random bfloat16 weights from disk, one picture of one tile; then its parts besid
 transformers' own InternVL class over the same tensors. By `python benchmarks/real_size.py`.
 
 {run("benchmarks/real_size.py")}
+
+## Packing
+Useful: share of computed tokens that belong to samples. Load: visual tokens of the busiest rank
+over the mean. Step: time of the slowest of 8 ranks, simulated from `--tower` and `--decoder`.
+
+{run("benchmarks/packing.py")}
+
+## Training beside padded batches, and the loss beside whole logits
+By `python benchmarks/training.py`.
+
+{run("benchmarks/training.py", "--samples", "24", "--repeat", "1")}
+
+## A fine-tune of nano with adapters
+The three commands of docs/training.md. By `python benchmarks/finetune.py`.
+
+{tables("benchmarks/finetune.py")}
 
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every

@@ -78,6 +78,11 @@ def test_broken_lines_are_counted_and_the_rest_is_learnt(recipe_of: Make, colour
     assert last["skipped"] == 3
 
 
+def test_data_of_which_nothing_can_be_used_end_the_training(recipe_of: Make) -> None:
+    with pytest.raises(ValueError, match=r"no sample can be used: 1\d skipped"):
+        train(recipe_of(sequence=5))
+
+
 def test_a_loss_that_is_no_number_stops_the_training(
     recipe_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,10 @@ class Samples:
         self._walk = self.mixture.walk(0)
         self._next = 0
 
+    def __len__(self) -> int:
+        """Of one round."""
+        return len(self.mixture)
+
     def __call__(self, position: int) -> Sample | None:
         if self.end is not None and position >= self.end:
             return None

@@ -23,6 +23,7 @@ from valley.prompt import IGNORE_INDEX
 from valley.train.examples import Examples
 from valley.train.recipe import Batch
 from valley.train.rows import Row, make_row
+from valley.train.sources import Samples
 from valley.types import Image, Message, Request, Sample
 
 #: A sample and its conversations with their pixels.
@@ -46,13 +47,13 @@ class Step:
 class Stream(IterableDataset):
     """The steps of one rank from wherever `state` left off; a pure function of the data's order.
 
-    sample: the sample at a position, None where the data ends. make: a row of loaded samples.
+    sample: the sample at a position. make: a row of loaded samples.
     times: how often each step comes.
     """
 
     def __init__(
         self,
-        sample: Callable[[int], Sample | None],
+        sample: Samples,
         examples: Examples,
         batch: Batch,
         length: int,
@@ -99,7 +100,8 @@ class Stream(IterableDataset):
             yield packs, {"position": taken[-1].position + 1}
 
     def _items_from(self, position: int) -> Iterator[Item]:
-        while True:
+        used = position
+        while position - used <= len(self.sample):
             try:
                 sample = self.sample(position)
             except DataError as error:
@@ -109,7 +111,9 @@ class Stream(IterableDataset):
                     return
                 if size := self.examples.measure(sample):
                     yield Item(position, size.length, size.visual)
+                    used = position
             position += 1
+        raise ValueError(f"data: of one whole round no sample can be used: {self.examples.skipped}")
 
     def _step(self, packs: list[list[Pack]], state: dict[str, Any]) -> Step:
         rows = tuple(self._row(ranked[self.rank]) for ranked in packs)
