@@ -23,6 +23,7 @@ from transformers.distributed.checkpoint import (
 from transformers.distributed.utils import gather_full_state_dict
 from transformers.trainer import SCHEDULER_NAME, TRAINING_ARGS_NAME
 
+from valley.engine.widening import multiplies_bfloat16
 from valley.families import Family
 from valley.processing import ValleyProcessor
 from valley.train import ranks
@@ -333,12 +334,10 @@ def newest_checkpoint(output: Path) -> Path | None:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor computes in bfloat16; without instructions of its own a CPU takes a
-    hundred times longer than in float32."""
+    """Whether the processor computes in bfloat16."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return multiplies_bfloat16()
 
 
 def arguments(recipe: Recipe, steps: int) -> TrainingArguments:
