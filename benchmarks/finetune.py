@@ -1,6 +1,6 @@
 """A fine-tune of nano with adapters: what it learns, and what it forgets.
 
-    python benchmarks/finetune.py [--pictures 60] [--set KEY=VALUE …]
+    python benchmarks/finetune.py [--pictures 40] [--set KEY=VALUE …]
 
 Runs the three commands of docs/training.md in a folder of its own, then asks nano and the merged
 model the 50 held-out questions, and the questions of easy-vqa's first test pictures. Answers are
@@ -57,7 +57,7 @@ def right(model: str, samples: Sequence[Sample]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pictures", type=int, default=60, help="of easy-vqa's test split")
+    parser.add_argument("--pictures", type=int, default=40, help="of easy-vqa's test split")
     parser.add_argument("--set", action="append", default=[], dest="changes")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -65,6 +65,17 @@ def curve(recipe: Recipe) -> list[tuple[int, float, float]]:
     return [(row["step"], row["loss"], row["grad_norm"]) for row in rows]
 
 
+def survive(recipe: Recipe, kills: int, whole: float, generator: random.Random) -> int:
+    """Train with at most so many kills in between; how many there were, -1 for a failure."""
+    for number in range(kills):
+        moment = generator.uniform(0.1, 0.9) * whole
+        if not killed(recipe, moment):
+            return number
+        names = [path.name for path in checkpoints(recipe.output)]
+        print(f"killed after {moment:.1f} s: {', '.join(names) or 'no checkpoint yet'}")
+    return -1 if wait(start(recipe)) else kills
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", type=Path)
@@ -72,30 +83,34 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     recipe, generator = read_recipe(args.recipe), random.Random(args.seed)
-    calm = replace(recipe, output=recipe.output / "calm")
-    rough = replace(recipe, output=recipe.output / "rough")
     recipe.output.mkdir(parents=True, exist_ok=True)
+    calm = replace(recipe, output=recipe.output / "calm")
     began = time.monotonic()
     if wait(start(calm)):
-        print((recipe.output / "calm.log").read_text(errors="replace")[-2000:])
-        return 1
-    whole = time.monotonic() - began
-    for number in range(1, args.kills + 1):
-        moment = generator.uniform(0.1, 0.9) * whole
-        if not killed(rough, moment):
-            print(f"kill {number}: the training was done")
-            break
-        names = [path.name for path in checkpoints(rough.output)]
-        print(f"kill {number} after {moment:.1f} s: {', '.join(names) or 'no checkpoint yet'}")
-    if wait(start(rough)):
-        print((recipe.output / "rough.log").read_text(errors="replace")[-2000:])
-        return 1
-    weights = [(run.output / "model.safetensors").read_bytes() for run in (calm, rough)]
-    if curve(calm) != curve(rough) or weights[0] != weights[1]:
-        print("different:", curve(calm), curve(rough), sep="\n")
-        return 1
-    print(f"equal: {len(curve(calm))} logged losses and gradient norms, and all weights")
+        return failed(calm)
+    whole, left, runs = time.monotonic() - began, args.kills, 0
+    while left > 0:
+        runs += 1
+        rough = replace(recipe, output=recipe.output / f"rough-{runs}")
+        kills = survive(rough, left, whole, generator)
+        if kills < 0:
+            return failed(rough)
+        left -= kills
+        weights = [(run.output / "model.safetensors").read_bytes() for run in (calm, rough)]
+        if curve(calm) != curve(rough) or weights[0] != weights[1]:
+            print("different:", curve(calm), curve(rough), sep="\n")
+            return 1
+    print(
+        f"equal: {len(curve(calm))} logged losses and gradient norms, and all weights, "
+        f"in {runs} runs killed {args.kills} times"
+    )
     return 0
+
+
+def failed(recipe: Recipe) -> int:
+    log = recipe.output.parent / f"{recipe.output.name}.log"
+    print(log.read_text(encoding="utf-8", errors="replace")[-2000:])
+    return 1
 
 
 if __name__ == "__main__":
