@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
@@ -48,7 +50,7 @@ class WideConv2d(nn.Conv2d):
 def multiplies_bfloat16() -> bool:
     """Whether this CPU has instructions for products in bfloat16. Without them even AVX-512 is
     several times slower than in float32, though oneDNN says that it supports them."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+    known: Any = getattr(torch.cpu, "get_capabilities", dict)()
     if known.get("architecture") == "x86_64":
         return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
