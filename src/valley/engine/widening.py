@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
