@@ -369,3 +369,18 @@ def test_counting_for_two_towers(capsys: Any, tiny_valley2: Path) -> None:
     assert "--style published takes 16,841 tokens" in out
     _, out, _ = run(capsys, *asked[:-1], "--style", "published")
     assert "Limited" not in out
+
+
+def test_training_names_what_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "stage: sft\nmodel: nano\noutput: run\ndata: [{path: a.jsonl}]\n"
+        "parts: {connector: {rate: 1e-4}}\nbatch: {samples: 2}\nsteps: 1\n"
+    )
+    monkeypatch.setattr("valley.cli.find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as stop:
+        main(["train", str(recipe)])
+    assert stop.value.code == 2
+    assert "training needs peft: pip install 'valley-vlm[train]'" in capsys.readouterr().err

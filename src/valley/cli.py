@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from dataclasses import astuple
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -297,6 +298,10 @@ def train(
 
         dry_run(stage, Console())
         return
+    # Before hours of training, not at the first checkpoint.
+    needed = ("peft", "matplotlib", "tensorboard", "rapidfuzz", "math_verify")
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ValueError(f"training needs {missing[0]}: pip install 'valley-vlm[train]'")
     from valley.train.run import train as run
 
     run(stage)
