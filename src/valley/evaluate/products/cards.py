@@ -27,13 +27,15 @@ class Contact:
 
 @dataclass(frozen=True)
 class Marks:
-    """What else is on a card. `stranger`: another product beside the one sold."""
+    """What else is on a card. `stranger`: another product beside the one sold; `title`: what it
+    is called instead of what it is."""
 
     contact: Contact | None = None
     claim: bool = False
     stamp: bool = False
     stranger: Product | None = None
     no_price: bool = False
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ LAYOUTS = (
 )
 
 
-def random_contact(rng: Random, language: Language, kind: ContactKind, brand: str) -> Contact:
+def random_contact(rng: Random, language: Language, kind: ContactKind) -> Contact:
     """Numbers that belong to nobody: 555-01xx, and Chinese ones that begin with 100."""
     if kind == "phone":
         tail = f"{rng.randrange(100):02d}"
@@ -154,18 +156,18 @@ def _details(
     left, y, right, bottom = box
     unit = min((right - left) / 13, (bottom - y) / 10.6)
     canvas.write((left, y), offer.brand, unit * 0.85, theme.muted, "serif")
-    title = capital(offer.product.title(language))
+    title = capital(marks.title or offer.product.title(language))
     y = canvas.paragraph((left, y + unit * 1.15, right, bottom), title, unit * 1.1, theme.ink)
     y = _price_row(canvas, theme, offer, language, (left, y + unit * 0.3), unit, level, marks)
     if level:
         amount = price_text(random_price(rng, 2, 9), language)
-        row = f"{say('coupon', language).capitalize()} -{amount}"
+        row = f"{capital(say('coupon', language))} -{amount}"
         canvas.pill((left + unit * 0.3, y + unit * 0.7), row, unit * 0.7, theme.paper, theme.muted)
         y += unit * 1.7
     canvas.star((left + unit * 0.45, y + unit * 0.55), unit * 0.45)
     words = f"{offer.rating}   {say('sold', language)} {offer.sold}"
     canvas.write((left + unit * 1.2, y + unit * 0.55), words, unit * 0.75, theme.ink, anchor="lm")
-    row = f"{say('material', language).capitalize()}: {say(offer.material, language)}"
+    row = f"{capital(say('material', language))}: {say(offer.material, language)}"
     canvas.write((left, y + unit * 1.35), row, unit * 0.75, theme.muted)
     stock = capital(say("in stock" if offer.in_stock else "sold out", language))
     fill = (22, 128, 70) if offer.in_stock else (120, 120, 126)

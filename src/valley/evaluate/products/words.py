@@ -129,3 +129,10 @@ def capital(text: str) -> str:
 def spellings(word: str) -> tuple[str, ...]:
     """Every way to say a value, in both languages."""
     return (word, say(word, "zh"), *ALIASES.get(word, ()))
+
+
+def plural(kind: str) -> str:
+    """The English plural of a kind; a Chinese word as it is."""
+    if not kind.isascii():
+        return kind
+    return kind + ("es" if kind.endswith("s") else "s")
