@@ -102,7 +102,7 @@ class Encoder(ProcessorMixin):
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
         added = tokenizer.added_tokens_decoder
         specials = {token.content: number for number, token in added.items() if token.special}
-        self.writer = Writer(self.chat, template, self._encode_text, specials)
+        self.writer = Writer(self.chat, template, self.encode_text, specials)
 
     @classmethod
     def from_pretrained(
@@ -227,7 +227,7 @@ class Encoder(ProcessorMixin):
         kept = [number for number in token_ids if number not in hidden]
         return self.tokenizer.decode(kept, skip_special_tokens=False)
 
-    def _encode_text(self, text: str) -> list[int]:
+    def encode_text(self, text: str) -> list[int]:
         """Ids of words in which special tokens are plain text."""
         return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
             "input_ids"

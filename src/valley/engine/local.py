@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
@@ -13,7 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, PreTrainedModel, StoppingCriteriaList
+from transformers import (
+    AutoModelForImageTextToText,
+    BatchFeature,
+    PreTrainedModel,
+    StoppingCriteriaList,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.logging import disable_progress_bar
 
 import valley.auto  # noqa: F401  (registers the native classes)
@@ -24,7 +30,7 @@ from valley.engine.widening import multiplies_bfloat16, widen
 from valley.grounding import boxes_in
 from valley.model.files import read_json
 from valley.processing import ValleyProcessor
-from valley.prompt import parse_reply
+from valley.prompt import IGNORE_INDEX, parse_reply
 from valley.types import FinishReason, Reply, Request, Sampling, Usage
 
 #: Prompt tokens of a batch, padding included, above which it is split.
@@ -113,6 +119,36 @@ class LocalEngine:
             thread.join()
         return result[0]
 
+    @torch.inference_mode()
+    def score(self, request: Request, candidates: Sequence[str]) -> list[float]:
+        """How likely the model finds each candidate as its reply: the mean log-probability of the
+        candidate's tokens and of the token that ends the turn. Pictures are encoded once."""
+        if not candidates:
+            raise ValueError("nothing to score: give at least one candidate")
+        prompt = self.processor.encode(request)
+        model = self.model.model
+        pictures = model.take_pictures(dict(self._inputs([prompt])))
+        features = model.get_image_features(**pictures).pooler_output if pictures else ()
+        replies = [self._continued(prompt, candidate) for candidate in candidates]
+        most = max(1, MAX_BATCH_TOKENS // max(len(reply.input_ids) for reply in replies))
+        scores: list[float] = []
+        for start in range(0, len(replies), most):
+            batch = self.processor.collate(replies[start : start + most], labels=True)
+            batch = batch.to(self.model.device)
+            rows = len(batch["input_ids"])
+            repeated: Any = [*features] * rows
+            shown = BaseModelOutputWithPooling(pooler_output=repeated)
+            told = self.model(**batch, mm_encoder_outputs={"image": shown}, only_log_probs=True)
+            lengths = (batch["labels"] != IGNORE_INDEX).sum(-1)
+            scores += (told.log_probs.sum(-1) / lengths).tolist()
+        return scores
+
+    def _continued(self, prompt: Encoded, reply: str) -> Encoded:
+        """The prompt with a reply after it, which alone is labelled; without its pixels."""
+        ids = [*self.processor.encode_text(reply), self.stop_ids[0]]
+        labels = [IGNORE_INDEX] * len(prompt.input_ids) + ids
+        return Encoded([*prompt.input_ids, *ids], labels, [], [], [])
+
     def _batches(self, window: list[Encoded]) -> Iterator[list[int]]:
         """Indices of requests of similar length, at most `batch_size` and `MAX_BATCH_TOKENS`."""
         batch: list[int] = []
@@ -133,9 +169,7 @@ class LocalEngine:
         streamer: TextStream | None = None,
         cancelled: Event | None = None,
     ) -> list[Reply]:
-        inputs = self.processor.collate(batch).to(self.model.device)
-        if "pixel_values" in inputs:
-            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        inputs = self._inputs(batch)
         length = inputs["input_ids"].shape[1]
         loops = RepetitionStop(length)
         criteria = StoppingCriteriaList([loops, *([Cancelled(cancelled)] if cancelled else [])])
@@ -154,6 +188,12 @@ class LocalEngine:
             self._reply(item, row, index in loops.looping, sampling)
             for index, (item, row) in enumerate(zip(batch, rows, strict=True))
         ]
+
+    def _inputs(self, batch: list[Encoded]) -> BatchFeature:
+        inputs = self.processor.collate(batch).to(self.model.device)
+        if "pixel_values" in inputs:
+            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        return inputs
 
     def _arguments(self, sampling: Sampling) -> dict[str, Any]:
         """Spells out every choice that a checkpoint's generation_config could make otherwise."""

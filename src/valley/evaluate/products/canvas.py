@@ -36,14 +36,27 @@ class Theme:
     room: tuple[RGB, RGB]
 
 
-THEMES = (
-    Theme((255, 250, 242), (40, 34, 30), (122, 112, 102), (206, 52, 32), ((250, 236, 214), (236, 210, 178))),
-    Theme((246, 249, 252), (28, 36, 48), (104, 116, 132), (20, 96, 204), ((228, 238, 248), (192, 208, 228))),
-    Theme((245, 252, 247), (26, 46, 36), (96, 120, 108), (8, 122, 82), ((224, 244, 232), (186, 218, 200))),
-    Theme((255, 246, 248), (56, 28, 36), (132, 100, 110), (198, 28, 86), ((253, 228, 234), (238, 196, 208))),
-    Theme((252, 251, 255), (44, 36, 66), (118, 110, 136), (108, 52, 190), ((236, 230, 250), (206, 196, 232))),
-    Theme((28, 30, 38), (242, 242, 246), (156, 160, 174), (255, 184, 48), ((88, 92, 110), (58, 60, 76))),
-)  # fmt: skip
+def _theme(colours: str) -> Theme:
+    paper, ink, muted, accent, high, low = (_rgb(colour) for colour in colours.split())
+    return Theme(paper, ink, muted, accent, (high, low))
+
+
+def _rgb(colour: str) -> RGB:
+    red, green, blue = bytes.fromhex(colour)
+    return red, green, blue
+
+
+THEMES = tuple(
+    _theme(colours)
+    for colours in (
+        "fffaf2 28221e 7a7066 ce3420 faecd6 ecd2b2",
+        "f6f9fc 1c2430 687484 1460cc e4eef8 c0d0e4",
+        "f5fcf7 1a2e24 60786c 087a52 e0f4e8 badac8",
+        "fff6f8 381c24 84646e c61c56 fde4ea eec4d0",
+        "fcfbff 2c2442 766e88 6c34be ece6fa cec4e8",
+        "1c1e26 f2f2f6 9ca0ae ffb830 585c6e 3a3c4c",
+    )
+)
 
 
 @lru_cache(maxsize=256)

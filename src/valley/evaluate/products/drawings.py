@@ -239,9 +239,10 @@ def _mask(part: Part, full: int) -> Image.Image:
     elif part.form == "box":
         draw.rounded_rectangle(box, radius=numbers[4], fill=255)
     elif part.form == "pie":
-        draw.pieslice(box, *part.numbers[4:6], fill=255)
+        draw.pieslice(box, part.numbers[4], part.numbers[5], fill=255)
     elif part.form == "arc":
-        draw.arc(box, *part.numbers[4:6], fill=255, width=max(2, round(numbers[6])))
+        width = max(2, round(numbers[6]))
+        draw.arc(box, part.numbers[4], part.numbers[5], fill=255, width=width)
     else:
         points = list(zip(numbers[::2], numbers[1::2], strict=True))
         draw.polygon(_rounded(points) if part.form == "blob" else points, fill=255)

@@ -21,7 +21,7 @@ def listing(language: Language) -> type[BaseModel]:
     """The record in a language: its values are words of it, its keys are English."""
 
     def one_of(table: dict[str, str]) -> Any:
-        return Literal[tuple(say(word, language) for word in table)]  # type: ignore[misc]
+        return Literal[tuple(say(word, language) for word in table)]
 
     fields: dict[str, Any] = {
         "brand": str,
@@ -34,7 +34,8 @@ def listing(language: Language) -> type[BaseModel]:
         "currency": Literal["USD", "CNY"],
         "in_stock": bool,
     }
-    return create_model("Listing", __base__=_Strict, **{n: (t, ...) for n, t in fields.items()})
+    required: dict[str, Any] = {name: (kind, ...) for name, kind in fields.items()}
+    return create_model("Listing", __base__=_Strict, **required)
 
 
 @cache

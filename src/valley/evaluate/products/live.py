@@ -56,7 +56,9 @@ def random_studio(rng: Random, shelf: Sequence[Product]) -> Studio:
     chatter = tuple(rng.sample(tuple(CHATTER), 4))
     shirt = rng.choice(((70, 110, 150), (150, 84, 92), (84, 128, 96), (120, 108, 148)))
     viewers = rng.randrange(100, 9000)
-    return Studio(theme, rng.choice(SKINS), rng.choice(HAIRS), shirt, tuple(shelf), chatter, viewers)
+    return Studio(
+        theme, rng.choice(SKINS), rng.choice(HAIRS), shirt, tuple(shelf), chatter, viewers
+    )
 
 
 def clip(
@@ -141,4 +143,6 @@ def _offer(canvas: Canvas, studio: Studio, moment: Moment, language: Language) -
         canvas.draw.rounded_rectangle(box, radius=8, fill=(250, 204, 60))
         canvas.draw.rounded_rectangle(box, radius=8, outline=(186, 60, 30), width=3)
         size = 19 if language == "en" else 22
-        canvas.write((WIDTH - 58, 234), capital(say("coupon", language)), size, (160, 40, 20), "black", "mm")
+        canvas.write(
+            (WIDTH - 58, 234), capital(say("coupon", language)), size, (160, 40, 20), "black", "mm"
+        )

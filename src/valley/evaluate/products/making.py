@@ -13,7 +13,8 @@ from io import BytesIO
 from pathlib import Path
 from random import Random
 
-from PIL import Image, __version__ as pillow_version
+from PIL import Image
+from PIL import __version__ as pillow_version
 
 from valley.evaluate.items import Item
 from valley.evaluate.products.questions import LETTERS, LEVELS, ROUND, Lot, Question, Way

@@ -83,7 +83,9 @@ def yes_no(lot: Lot, text: str, yes: bool, pictures: Pictures, clip: bool = Fals
     return Question(text, answer, pictures, "yes_no", clip=clip)
 
 
-def word(lot: Lot, text: str, answer: str, values: Sequence[str], pictures: Pictures, clip: bool = False) -> Question:
+def word(
+    lot: Lot, text: str, answer: str, values: Sequence[str], pictures: Pictures, clip: bool = False
+) -> Question:
     """A question whose answer is one of the values, all known by their English names."""
     rivals = tuple(value for value in values if value != answer)
     return Question(text, answer, pictures, "word", rivals, clip=clip)

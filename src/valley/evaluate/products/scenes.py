@@ -19,7 +19,9 @@ STRIP = 200
 RATIOS = ((5, 8), (9, 13), (15, 20))
 
 
-def photo(rng: Random, product: Product, level: int = 0, others: Sequence[Product] = ()) -> Image.Image:
+def photo(
+    rng: Random, product: Product, level: int = 0, others: Sequence[Product] = ()
+) -> Image.Image:
     """The product in a room; smaller on higher levels, with others of its world around it."""
     width, height = rng.choice(((480, 480), (560, 420), (420, 560)))
     canvas = Canvas((width, height), (255, 255, 255))
@@ -30,7 +32,9 @@ def photo(rng: Random, product: Product, level: int = 0, others: Sequence[Produc
     x = width / 2 + (width - across) * 0.4 * rng.uniform(-1, 1)
     y = height * 0.58 - (height - side) * 0.1 * rng.random()
     _shelf(canvas, rng, others, min(min(width, height) * 0.24, y - side / 2 - 16))
-    canvas.show(product, (x - across / 2, y - side / 2, x + across / 2, y + side / 2), rng.random() < 0.5)
+    canvas.show(
+        product, (x - across / 2, y - side / 2, x + across / 2, y + side / 2), rng.random() < 0.5
+    )
     return canvas.image
 
 
@@ -45,7 +49,9 @@ def _shelf(canvas: Canvas, rng: Random, others: Sequence[Product], side: float) 
         canvas.show(thing, (x - side / 2, 8, x + side / 2, bottom))
 
 
-def line_up(rng: Random, wanted: Product, choices: Sequence[Product], language: Language) -> Image.Image:
+def line_up(
+    rng: Random, wanted: Product, choices: Sequence[Product], language: Language
+) -> Image.Image:
     """One product above, and others below it under the letters A, B, C, D."""
     theme = rng.choice(THEMES[:-1])
     canvas = Canvas((680, 440), theme.paper)
@@ -59,12 +65,16 @@ def line_up(rng: Random, wanted: Product, choices: Sequence[Product], language: 
     return canvas.image
 
 
-def detail_page(rng: Random, offer: Offer, facts: Sequence[tuple[str, str]], language: Language, level: int) -> Image.Image:
+def detail_page(
+    rng: Random, offer: Offer, facts: Sequence[tuple[str, str]], language: Language, level: int
+) -> Image.Image:
     """A page to scroll through, 1:5 to 1:20: pictures, and one fact after another in words."""
     theme = rng.choice(THEMES)
     height = STRIP * rng.randint(*RATIOS[level])
     canvas = Canvas((STRIP, height), theme.paper)
-    canvas.paragraph((12, 10, STRIP - 12, 90), capital(offer.product.title(language)), 21, theme.ink, "black")
+    canvas.paragraph(
+        (12, 10, STRIP - 12, 90), capital(offer.product.title(language)), 21, theme.ink, "black"
+    )
     blocks: list[tuple[str, str] | None] = [*facts]
     pictures = max(1, round(height / STRIP) - len(facts) * 78 // STRIP - 1)
     for _ in range(pictures):
@@ -75,7 +85,10 @@ def detail_page(rng: Random, offer: Offer, facts: Sequence[tuple[str, str]], lan
             canvas.room((0, y, STRIP, y + gap - 8), theme.room)
             side = min(gap * 0.84, STRIP * 0.9)
             middle = y + gap / 2 - 4
-            canvas.show(offer.product, (100 - side / 2, middle - side / 2, 100 + side / 2, middle + side / 2))
+            canvas.show(
+                offer.product,
+                (100 - side / 2, middle - side / 2, 100 + side / 2, middle + side / 2),
+            )
             y += gap
             continue
         canvas.write((12, y + 6), capital(say(block[0], language)), 17, theme.muted)
@@ -85,7 +98,9 @@ def detail_page(rng: Random, offer: Offer, facts: Sequence[tuple[str, str]], lan
     return canvas.image
 
 
-def banner(rng: Random, shelf: Sequence[tuple[Product, Decimal]], language: Language) -> Image.Image:
+def banner(
+    rng: Random, shelf: Sequence[tuple[Product, Decimal]], language: Language
+) -> Image.Image:
     """A row of products with their prices, one block each: 5:1 to 20:1."""
     theme = rng.choice(THEMES)
     canvas = Canvas((STRIP * len(shelf), STRIP), theme.paper)

@@ -55,7 +55,9 @@ def chosen(lot: Lot) -> Question:
         kinds = [k for k in lot.rng.sample(tuple(KINDS), 4) if k != product.kind][:3]
         options = [say(kind, lot.language) for kind in (product.kind, *kinds)]
         pictures = (photo(lot.rng, product, lot.level),)
-        return choice(lot, lot.say("What product is this?", "这是什么商品？"), options, pictures, place)
+        return choice(
+            lot, lot.say("What product is this?", "这是什么商品？"), options, pictures, place
+        )
     if topic == 1:
         options = [item.title(lot.language) for item in four_titles(lot.rng, product)]
         text = lot.say("Which describes the product in front best?", "哪一项最符合前面的商品？")

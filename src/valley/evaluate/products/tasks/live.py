@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from valley.evaluate.products.cards import random_contact
 from valley.evaluate.products.goods import (
+    Product,
     changed,
     four_titles,
     random_price,
@@ -38,8 +39,12 @@ def asked(lot: Lot) -> Question:
         first = random_product(lot.rng)
         last = changed(lot.rng, changed(lot.rng, first, "colour"), "kind")
         turn = lot.rng.randint(3, 5)
-        moments = _still(first, random_price(lot.rng), turn) + _still(last, random_price(lot.rng), FRAMES - turn)
-        text = lot.say("What color is the product that is shown last?", "最后展示的商品是什么颜色？")
+        moments = _still(first, random_price(lot.rng), turn) + _still(
+            last, random_price(lot.rng), FRAMES - turn
+        )
+        text = lot.say(
+            "What color is the product that is shown last?", "最后展示的商品是什么颜色？"
+        )
         return word(lot, text, last.colour, tuple(COLOURS), _film(lot, moments), clip=True)
     course = COURSES[lot.turn // 3 % 3]
     moments, last_price = price_course(lot, course)
@@ -72,9 +77,14 @@ def chosen(lot: Lot) -> Question:
     starts = ((0, 1), (3, 4), (6, 6))
     since = lot.rng.choice(starts[part]) if part < 3 else FRAMES
     # It goes again, or its mere presence at the end would tell the three parts from the fourth.
-    moments = [replace(m, coupon=since <= i < since + 2) for i, m in enumerate(_still(product, price, FRAMES))]
+    moments = [
+        replace(m, coupon=since <= i < since + 2)
+        for i, m in enumerate(_still(product, price, FRAMES))
+    ]
     names = [lot.say(*names) for names in PARTS]
-    text = lot.say("In which part of the clip does a coupon appear?", "优惠券在视频的哪一部分出现？")
+    text = lot.say(
+        "In which part of the clip does a coupon appear?", "优惠券在视频的哪一部分出现？"
+    )
     return choice(lot, text, [names.pop(part), *names], _film(lot, moments), clip=True)
 
 
@@ -102,12 +112,22 @@ def _order(lot: Lot) -> Question:
 
 def matched(lot: Lot) -> Question:
     """Which product stands on the table, while others like it stand on the shelf."""
-    return _match(lot, lot.say("Which product is on the table in front of the host?", "主播面前桌上的是哪件商品？"))
+    return _match(
+        lot,
+        lot.say(
+            "Which product is on the table in front of the host?", "主播面前桌上的是哪件商品？"
+        ),
+    )
 
 
 def ranked(lot: Lot) -> Question:
     """Names of the product on the table in the order that the model finds likely."""
-    return _match(lot, lot.say("Name the product on the table in front of the host.", "请说出主播面前桌上的商品名称。"))
+    return _match(
+        lot,
+        lot.say(
+            "Name the product on the table in front of the host.", "请说出主播面前桌上的商品名称。"
+        ),
+    )
 
 
 def _match(lot: Lot, text: str) -> Question:
@@ -120,18 +140,20 @@ def _match(lot: Lot, text: str) -> Question:
     for frame in range(FRAMES):
         there = start <= frame < start + seen
         size, place = lot.rng.uniform(0.32, 0.5), 0.5 + lot.rng.uniform(-0.16, 0.16)
-        moments.append(Moment(shown if there else None, size=size, place=place, turned=frame % 2 > 0))
+        moments.append(
+            Moment(shown if there else None, size=size, place=place, turned=frame % 2 > 0)
+        )
     options = [product.title(lot.language) for product in products]
     pictures = clip(lot.rng, random_studio(lot.rng, shelf), moments, lot.language)
     return choice(lot, text, options, pictures, lot.turn % 4, clip=True)
 
 
-def _still(product, price: Decimal, number: int) -> list[Moment]:
+def _still(product: Product, price: Decimal, number: int) -> list[Moment]:
     return [Moment(product, price)] * number
 
 
 def _film(lot: Lot, moments: list[Moment]) -> Pictures:
-    """The clip in any studio; on higher levels with a coupon that nobody asks about."""
+    """The clip in any studio."""
     shelf = [random_product(lot.rng) for _ in range(2)]
     return clip(lot.rng, random_studio(lot.rng, shelf), moments, lot.language)
 

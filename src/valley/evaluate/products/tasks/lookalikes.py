@@ -37,7 +37,9 @@ def chosen(lot: Lot) -> Question:
         "Which of the products marked A, B, C and D is the same as the one above them?",
         "标有A、B、C、D的商品中，哪一件与上方的商品相同？",
     )
-    options = tuple(lot.say(f"the one marked {letter}", f"标有{letter}的商品") for letter in LETTERS)
+    options = tuple(
+        lot.say(f"the one marked {letter}", f"标有{letter}的商品") for letter in LETTERS
+    )
     picture = line_up(lot.rng, product, wrong, lot.language)
     return Question(text, LETTERS[place], (picture,), options=options)
 

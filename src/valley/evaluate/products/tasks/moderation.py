@@ -48,7 +48,10 @@ def asked(lot: Lot) -> Question:
         pictures = (_card(lot, rule if broken else ""),)
     rule_text = lot.say(*words)
     text = (
-        lot.say(f"Rule: {rule_text} Does the clip break the rule?", f"规则：{rule_text}该视频违反规则吗？")
+        lot.say(
+            f"Rule: {rule_text} Does the clip break the rule?",
+            f"规则：{rule_text}该视频违反规则吗？",
+        )
         if in_clip
         else lot.say(
             f"Rule: {rule_text} Does the picture break the rule?",

@@ -32,7 +32,10 @@ def asked(lot: Lot) -> Question:
     kind: ContactKind = ("phone", "WeChat")[lot.turn // 4 % 2]
     if topic == 2:
         contact = random_contact(lot.rng, lot.language, kind)
-        what = lot.say("phone number" if kind == "phone" else "WeChat ID", "电话号码" if kind == "phone" else "微信号")
+        what = lot.say(
+            "phone number" if kind == "phone" else "WeChat ID",
+            "电话号码" if kind == "phone" else "微信号",
+        )
         text = lot.say(f"What {what} is in the picture?", f"图中的{what}是什么？")
         return Question(text, contact.text, _with(lot, offer, contact), "code")
     contact = random_contact(lot.rng, lot.language, lot.rng.choice(("phone", "WeChat", "QR code")))
@@ -51,7 +54,9 @@ def chosen(lot: Lot) -> Question:
         contact = random_contact(lot.rng, lot.language, kind) if kind else None
         names = [lot.say(english, chinese) for _, english, chinese in CONTACTS]
         options = [names.pop(place), *names]
-        text = lot.say("What way to contact the seller does the picture give?", "图中有哪种联系卖家的方式？")
+        text = lot.say(
+            "What way to contact the seller does the picture give?", "图中有哪种联系卖家的方式？"
+        )
         return choice(lot, text, options, _with(lot, offer, contact))
     amount, text = offer.price, lot.say("What is the price?", "价格是多少？")
     if topic == 1:

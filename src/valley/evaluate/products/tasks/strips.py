@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from valley.evaluate.products.goods import (
     Offer,
     Product,
@@ -22,7 +24,9 @@ def asked(lot: Lot) -> Question:
     if topic < 2:
         offer, pictures = _page(lot)
         if topic == 0:
-            return Question(lot.say("What is the price?", "价格是多少？"), str(offer.price), pictures, "price")
+            return Question(
+                lot.say("What is the price?", "价格是多少？"), str(offer.price), pictures, "price"
+            )
         text = lot.say("What material does the page name?", "页面上写的材质是什么？")
         return word(lot, text, offer.material, tuple(MATERIALS), pictures)
     if topic == 2:
@@ -35,7 +39,9 @@ def asked(lot: Lot) -> Question:
     kind = lot.rng.choice(tuple(KINDS))
     shelf = _shelf(lot, kind, number)
     word_of_kind = say(kind, lot.language)
-    text = lot.say(f"How many {plural(word_of_kind)} are on the banner?", f"横幅上{word_of_kind}的数量是多少？")
+    text = lot.say(
+        f"How many {plural(word_of_kind)} are on the banner?", f"横幅上{word_of_kind}的数量是多少？"
+    )
     return Question(text, str(number), (banner(lot.rng, shelf, lot.language),), "number")
 
 
@@ -67,14 +73,16 @@ def _page(lot: Lot) -> tuple[Offer, Pictures]:
     return offer, (detail_page(lot.rng, offer, facts, lot.language, lot.level),)
 
 
-def _shelf(lot: Lot, kind: str = "", number: int = 0) -> list[tuple[Product, object]]:
+def _shelf(lot: Lot, kind: str = "", number: int = 0) -> list[tuple[Product, Decimal]]:
     """Different products with their prices; of one kind exactly so many, where it is given."""
     length = lot.rng.randint(*RATIOS[lot.level])
     products: list[Product] = []
     while len(products) < length:
         product = random_product(lot.rng)
         of_kind = sum(other.kind == kind for other in products)
-        wanted = of_kind < number if product.kind == kind else length - len(products) > number - of_kind
+        wanted = (
+            of_kind < number if product.kind == kind else length - len(products) > number - of_kind
+        )
         known = any(product.title("en") == other.title("en") for other in products)
         if (wanted or not kind) and not known:
             products.append(product)

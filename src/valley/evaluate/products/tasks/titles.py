@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from PIL import Image
+
 from valley.evaluate.products.cards import Marks, card
 from valley.evaluate.products.goods import (
     Product,
@@ -46,13 +48,15 @@ def asked(lot: Lot) -> Question:
 def _wrong(lot: Lot, product: Product) -> Product:
     """The product with another kind, colour, pattern or number of pieces; subtler on higher
     levels."""
-    what = lot.rng.choice((("kind", "colour"), ("colour", "pattern"), ("pattern", "pieces"))[lot.level])
+    what = lot.rng.choice(
+        (("kind", "colour"), ("colour", "pattern"), ("pattern", "pieces"))[lot.level]
+    )
     if what == "pieces":
         return replace(product, pieces=other(lot.rng, (1, 2, 3, 4), product.pieces))
     return changed(lot.rng, product, what)
 
 
-def _card(lot: Lot, product: Product, title: str):
+def _card(lot: Lot, product: Product, title: str) -> Image.Image:
     offer = random_offer(lot.rng, lot.language, product)
     return card(lot.rng, offer, lot.language, lot.level, Marks(title=title))
 
