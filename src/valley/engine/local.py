@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
@@ -19,7 +20,6 @@ from transformers import (
     PreTrainedModel,
     StoppingCriteriaList,
 )
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.logging import disable_progress_bar
 
 import valley.auto  # noqa: F401  (registers the native classes)
@@ -122,32 +122,27 @@ class LocalEngine:
     @torch.inference_mode()
     def score(self, request: Request, candidates: Sequence[str]) -> list[float]:
         """How likely the model finds each candidate as its reply: the mean log-probability of the
-        candidate's tokens and of the token that ends the turn. Pictures are encoded once."""
+        candidate's tokens and of the token that ends the turn. The prompt is read once."""
         if not candidates:
             raise ValueError("nothing to score: give at least one candidate")
         prompt = self.processor.encode(request)
-        model = self.model.model
-        pictures = model.take_pictures(dict(self._inputs([prompt])))
-        features = model.get_image_features(**pictures).pooler_output if pictures else ()
-        replies = [self._continued(prompt, candidate) for candidate in candidates]
-        most = max(1, MAX_BATCH_TOKENS // max(len(reply.input_ids) for reply in replies))
-        scores: list[float] = []
-        for start in range(0, len(replies), most):
-            batch = self.processor.collate(replies[start : start + most], labels=True)
-            batch = batch.to(self.model.device)
-            rows = len(batch["input_ids"])
-            repeated: Any = [*features] * rows
-            shown = BaseModelOutputWithPooling(pooler_output=repeated)
-            told = self.model(**batch, mm_encoder_outputs={"image": shown}, only_log_probs=True)
-            lengths = (batch["labels"] != IGNORE_INDEX).sum(-1)
-            scores += (told.log_probs.sum(-1) / lengths).tolist()
-        return scores
-
-    def _continued(self, prompt: Encoded, reply: str) -> Encoded:
-        """The prompt with a reply after it, which alone is labelled; without its pixels."""
-        ids = [*self.processor.encode_text(reply), self.stop_ids[0]]
-        labels = [IGNORE_INDEX] * len(prompt.input_ids) + ids
-        return Encoded([*prompt.input_ids, *ids], labels, [], [], [])
+        *before, last = prompt.input_ids
+        inputs = self._inputs([replace(prompt, input_ids=before)])
+        past = self.model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
+        past.batch_repeat_interleave(len(candidates))
+        # The state of the prompt's last token tells the likelihood of a candidate's first.
+        rows = [[last, *self.processor.encode_text(text), self.stop_ids[0]] for text in candidates]
+        labels = [[IGNORE_INDEX, *row[1:]] for row in rows]
+        replies = [
+            Encoded(row, targets, [], [], []) for row, targets in zip(rows, labels, strict=True)
+        ]
+        batch = self.processor.collate(replies, labels=True, padding_side="right")
+        batch = batch.to(self.model.device)
+        seen = batch["attention_mask"].new_ones(len(rows), len(before))
+        batch["attention_mask"] = torch.cat((seen, batch["attention_mask"]), dim=1)
+        told = self.model(**batch, past_key_values=past, only_log_probs=True)
+        lengths = (batch["labels"] != IGNORE_INDEX).sum(-1)
+        return (told.log_probs.sum(-1) / lengths).tolist()
 
     def _batches(self, window: list[Encoded]) -> Iterator[list[int]]:
         """Indices of requests of similar length, at most `batch_size` and `MAX_BATCH_TOKENS`."""

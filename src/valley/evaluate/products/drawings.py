@@ -177,8 +177,8 @@ def drawing(product: Product, side: int) -> Image.Image:
     grown = whole.filter(ImageFilter.MaxFilter(3))
     image.paste((*paints["dark"], 255), mask=ImageChops.subtract(grown, whole))
     image.putalpha(grown)
-    shaded = Image.fromarray(_shaded(np.asarray(image)))
-    return shaded.resize((side, side), Image.Resampling.BOX)
+    flat = image.resize((side, side), Image.Resampling.BOX)
+    return Image.fromarray(_shaded(np.asarray(flat)))
 
 
 def _paints(colour: RGB) -> dict[Paint, RGB]:
@@ -221,7 +221,7 @@ def _cloth(product: Product, full: int) -> Image.Image:
 def _shaded(pixels: np.ndarray) -> np.ndarray:
     """Light from the upper left: `[S, S, 4]` uint8 to the same."""
     side = len(pixels)
-    across = np.linspace(0.0, 1.0, side)
+    across = np.linspace(0.0, 1.0, side, dtype=np.float32)
     shade = 1.06 - 0.26 * np.abs(across[None, :] - 0.36) - 0.12 * across[:, None]
     lit = pixels.copy()
     lit[..., :3] = np.clip(pixels[..., :3] * shade[..., None], 0, 255).astype(np.uint8)

@@ -31,7 +31,6 @@ def listing(language: Language) -> type[BaseModel]:
         "material": one_of(MATERIALS),
         "pieces": int,
         "price": float,
-        "currency": Literal["USD", "CNY"],
         "in_stock": bool,
     }
     required: dict[str, Any] = {name: (kind, ...) for name, kind in fields.items()}
@@ -60,7 +59,6 @@ def listing_of(offer: Offer, language: Language) -> BaseModel:
         material=say(offer.material, language),
         pieces=product.pieces,
         price=float(offer.price),
-        currency="USD" if language == "en" else "CNY",
         in_stock=offer.in_stock,
     )
 

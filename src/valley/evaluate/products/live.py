@@ -86,7 +86,7 @@ def _frame(
         half, x = WIDTH * moment.size / 2, WIDTH * moment.place
         canvas.show(moment.product, (x - half, 362 - 2 * half, x + half, 362), moment.turned)
     if moment.contact:
-        draw_contact(canvas, rng, moment.contact, language, (0, 40, WIDTH, 64), 1)
+        draw_contact(canvas, rng, moment.contact, language, (0, 46, WIDTH, 70), 1)
     _header(canvas, studio, language, number)
     _talk(canvas, studio, language, number)
     _offer(canvas, studio, moment, language)

@@ -25,9 +25,11 @@ _NUMBERS = {
     **dict(zip("一二三四五六七八九十", range(1, 11), strict=True)),
     "两": 2,
 }
-_YES_NO = re.compile(
-    r"\b(?P<no>no|not)\b|\b(?P<yes>yes)\b|(?P<否>不是|不|否|没有)|(?P<是>是|有|相符|相同|一致|违反)"
-)
+#: What counts things in Chinese; "一" alone says nothing ("一共").
+_COUNTED = "(?=[个件只条顶把双盏本支]|$)"
+_ENGLISH = re.compile(r"\b(yes|no|not)\b")
+_CHINESE_NO = re.compile(r"否|不|没|未")
+_CHINESE_YES = re.compile(r"是|有|对|相符|相同|一致|违反")
 
 
 def plain(text: str) -> str:
@@ -37,11 +39,14 @@ def plain(text: str) -> str:
 
 
 def yes_or_no(text: str) -> list[str]:
-    """["yes"] or ["no"] by the first word that says one of them."""
-    found = _YES_NO.search(plain(text))
-    if not found:
-        return []
-    return ["yes" if found["yes"] or found["是"] else "no"]
+    """["yes"] or ["no"] by the first word that says one of them; in Chinese by the first letter,
+    or else "no" where anything is denied."""
+    text = plain(text)
+    if found := _ENGLISH.search(text):
+        return ["yes" if found[1] == "yes" else "no"]
+    if _CHINESE_YES.match(text):
+        return ["yes"]
+    return ["no"] if _CHINESE_NO.search(text) else ["yes"] if _CHINESE_YES.search(text) else []
 
 
 def prices(text: str) -> list[Decimal]:
@@ -56,7 +61,7 @@ def numbers(text: str) -> list[int]:
     text = plain(text)
     found = [int(digits) for digits in re.findall(r"\d{1,9}", text)]
     for word, value in _NUMBERS.items():
-        if re.search(rf"\b{word}\b" if word.isascii() else word, text):
+        if re.search(rf"\b{word}\b" if word.isascii() else word + _COUNTED, text):
             found.append(value)
     return _different(found)
 
@@ -90,7 +95,7 @@ def letters(text: str, options: dict[str, str]) -> list[str]:
     named = words(told, options.values())
     by_words = [letter for letter, option in options.items() if option.lower() in named]
     return by_words or _different(
-        re.findall(rf"(?<![A-Za-z])([{known}])(?![A-Za-z]|\s[a-z])", told)
+        re.findall(rf"(?<![A-Za-z])([{known}])(?![A-Za-z]|\s(?!or\b|and\b)[a-z])", told)
     )
 
 

@@ -47,12 +47,13 @@ MATERIALS = {
     "linen": "亚麻",
     "wool": "羊毛",
 }
+COURSES = {"falls": "下降", "rises": "上升", "stays the same": "不变"}
 #: Other ways to say a value, read as the value itself.
 ALIASES = {
     "plain": ("solid", "single colour", "single color", "无图案", "素色"),
-    "striped": ("stripes", "stripe", "stripy", "条"),
-    "dotted": ("dots", "polka dot", "polka dots", "polka-dot", "圆点", "点"),
-    "checked": ("checks", "check", "checkered", "chequered", "checkerboard", "plaid", "格"),
+    "striped": ("stripes", "stripe", "stripy"),
+    "dotted": ("dots", "polka dot", "polka dots", "polka-dot", "圆点"),
+    "checked": ("checks", "checkered", "chequered", "checkerboard", "plaid", "格纹"),
     "red": ("红",),
     "orange": ("橙", "橘色", "橘"),
     "yellow": ("黄",),
@@ -62,6 +63,9 @@ ALIASES = {
     "pink": ("粉红色", "粉"),
     "black": ("黑",),
     "white": ("白",),
+    "falls": ("fall", "falling", "fell", "drops", "drop", "decreases", "goes down", "降"),
+    "rises": ("rise", "rising", "rose", "increases", "goes up", "上涨", "涨"),
+    "stays the same": ("stay the same", "same", "stays", "unchanged", "constant", "没有变化"),
 }
 
 #: What stands on cards, frames and strips.
@@ -111,11 +115,14 @@ EN_SYLLABLES = ("ba", "ki", "lo", "mu", "ne", "pa", "ri", "so", "ta", "ve", "yo"
 ZH_SYLLABLES = "云禾木青石安宁晨星海林山月泉乐贝可米亚诺达维科"
 
 
+TABLES = (KINDS, COLOURS, PATTERNS, MATERIALS, COURSES, LABELS, CHATTER)
+
+
 def say(word: str, language: Language) -> str:
     """A value or label, known by its English name, in the language."""
     if language == "en":
         return word
-    for table in (KINDS, COLOURS, PATTERNS, MATERIALS, LABELS, CHATTER):
+    for table in TABLES:
         if word in table:
             return table[word]
     raise KeyError(word)

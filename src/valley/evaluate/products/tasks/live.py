@@ -15,7 +15,7 @@ from valley.evaluate.products.goods import (
 )
 from valley.evaluate.products.live import FRAMES, Moment, clip, random_studio
 from valley.evaluate.products.questions import Lot, Pictures, Question, choice, word
-from valley.evaluate.products.words import COLOURS
+from valley.evaluate.products.words import COLOURS, COURSES
 
 EVENTS = (
     ("The price changes", "价格变化"),
@@ -29,7 +29,6 @@ PARTS = (
     ("At the end", "结尾"),
     ("Never", "没有出现"),
 )
-COURSES = ("falls", "rises", "stays the same")
 
 
 def asked(lot: Lot) -> Question:
@@ -46,7 +45,7 @@ def asked(lot: Lot) -> Question:
             "What color is the product that is shown last?", "最后展示的商品是什么颜色？"
         )
         return word(lot, text, last.colour, tuple(COLOURS), _film(lot, moments), clip=True)
-    course = COURSES[lot.turn // 3 % 3]
+    course = tuple(COURSES)[lot.turn // 3 % 3]
     moments, last_price = price_course(lot, course)
     if topic == 0:
         text = lot.say("What is the price at the end of the clip?", "视频结尾的价格是多少？")
@@ -55,7 +54,7 @@ def asked(lot: Lot) -> Question:
         "During the clip the price falls, rises or stays the same: which?",
         "视频中价格是下降、上升还是不变？",
     )
-    return word(lot, text, course, COURSES, _film(lot, moments), clip=True)
+    return word(lot, text, course, tuple(COURSES), _film(lot, moments), clip=True)
 
 
 def price_course(lot: Lot, course: str) -> tuple[list[Moment], Decimal]:
