@@ -34,13 +34,13 @@ def in_one_pass(chat: Chat, request: Request, candidate: str) -> float:
     return float(sum(told) / len(told))
 
 
-def check(chat: Chat) -> None:
+def check(chat: Chat, budget: Budget = SMALL) -> None:
     torch.set_num_threads(1)
     clip = [picture(seed, 84, 56) for seed in range(3)]
     for request in (
         chat.request("What color is it?"),
-        chat.request("What is this?", picture(1, 200, 60), picture(2, 60, 90), budget=SMALL),
-        chat.request("What happens?", Video(clip), budget=SMALL),
+        chat.request("What is this?", picture(1, 200, 60), picture(2, 60, 90), budget=budget),
+        chat.request("What happens?", Video(clip), budget=budget),
     ):
         expected = [in_one_pass(chat, request, text) for text in CANDIDATES]
         assert chat.engine.score(request, CANDIDATES) == pytest.approx(expected, abs=1e-4)
@@ -48,18 +48,18 @@ def check(chat: Chat) -> None:
 
 
 def test_of_one_tower(tiny_valley2_5: Path) -> None:
-    check(valley.load(tiny_valley2_5, device="cpu"))
+    check(valley.load(tiny_valley2_5, device="cpu", dtype="float32"))
 
 
 def test_of_two_towers(tiny_valley2: Path) -> None:
-    check(valley.load(tiny_valley2, device="cpu"))
+    check(valley.load(tiny_valley2, device="cpu", dtype="float32"))
 
 
 def test_of_tiles(sail: Callable[[str], Path]) -> None:
-    check(valley.load(sail("aimv2_8b"), device="cpu"))
+    check(valley.load(sail("aimv2_8b"), device="cpu", dtype="float32"), Budget(max_tiles=1))
 
 
 def test_nothing_to_score_is_said(tiny_valley2_5: Path) -> None:
-    chat = valley.load(tiny_valley2_5, device="cpu")
+    chat = valley.load(tiny_valley2_5, device="cpu", dtype="float32")
     with pytest.raises(ValueError, match="at least one candidate"):
         chat.engine.score(chat.request("Hello"), [])
