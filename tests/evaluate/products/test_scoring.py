@@ -12,10 +12,10 @@ import pytest
 
 from valley.evaluate.items import Item, Scored, Verdict
 from valley.evaluate.products import baselines, reading
-from valley.evaluate.products.asking import parts, prompt
+from valley.evaluate.products.asking import parts, prompt, request
 from valley.evaluate.products.listing import listing, read_listing, schema
 from valley.evaluate.products.making import items
-from valley.evaluate.products.ranking import check, rank
+from valley.evaluate.products.ranking import likelihoods, rank
 from valley.evaluate.products.scoring import SCORERS, figures
 from valley.evaluate.products.tasks import CELLS
 from valley.types import Image, Request, Video
@@ -239,7 +239,6 @@ class Fake:
 
 def test_ranking_asks_for_likelihoods() -> None:
     item = asked("rank", answer="B", **OPTIONS)
-    assert rank(Fake(), item) == "B C A D"
-    check(Fake())
-    with pytest.raises(ValueError, match="leave it out"):
-        check(object())
+    assert rank(likelihoods(Fake()), request(item), item.options) == "B C A D"
+    with pytest.raises(ValueError, match="leave Products_Rank out"):
+        likelihoods(object())

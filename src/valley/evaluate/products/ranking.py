@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
-from valley.evaluate.items import Item
-from valley.evaluate.products.asking import request
 from valley.types import Request
 
 
+@runtime_checkable
 class ScoringEngine(Protocol):
     """An engine that knows the likelihood of a reply. Over a URL there is none."""
 
@@ -18,19 +17,17 @@ class ScoringEngine(Protocol):
         ...
 
 
-def rank(engine: ScoringEngine, item: Item) -> str:
+def rank(engine: ScoringEngine, request: Request, options: Mapping[str, str]) -> str:
     """The letters of the options, the likeliest first: what `scoring.Rank` reads."""
-    options = item.options
-    likelihood = dict(
-        zip(options, engine.score(request(item), list(options.values())), strict=True)
-    )
+    likelihood = dict(zip(options, engine.score(request, list(options.values())), strict=True))
     return " ".join(sorted(options, key=lambda letter: -likelihood[letter]))
 
 
-def check(engine: object) -> None:
-    """Raises ValueError for an engine that cannot rank."""
-    if not hasattr(engine, "score"):
+def likelihoods(engine: object) -> ScoringEngine:
+    """The engine as one that can rank. Raises ValueError for one that cannot."""
+    if not isinstance(engine, ScoringEngine):
         raise ValueError(
-            "ranking needs log-probabilities, which this engine does not give: run Products_Rank "
-            "with --model, or leave it out"
+            "ranking needs log-probabilities, which a URL does not give: use --model, or leave "
+            "Products_Rank out"
         )
+    return engine
