@@ -15,6 +15,7 @@ from random import Random
 
 from PIL import Image
 from PIL import __version__ as pillow_version
+from tqdm.auto import tqdm
 
 from valley.evaluate.items import Item
 from valley.evaluate.products.questions import LETTERS, LEVELS, ROUND, Lot, Question, Way
@@ -105,10 +106,10 @@ def make(folder: Path, size: int = SIZE, seed: int = SEED) -> dict[Way, Path]:
     digest = hashlib.sha256()
     with ExitStack() as stack:
         writers = {way: _writer(stack, path) for way, path in parts.items()}
-        for one in items(size, seed):
+        for one in tqdm(items(size, seed), "Products", size, unit="question", disable=None):
             digest.update(digest_of(one))
             row = {"index": one.id, "image": _image_cell(one)} | dict(one.cells)
-            writers[one.cells["way"]].writerow(row)  # type: ignore[index]
+            writers[one.cells["way"]].writerow(row)
     for way, path in parts.items():
         os.replace(path, paths[way])
     manifest.write_text(json.dumps(told | {"sha256": digest.hexdigest()}, indent=1), "utf-8")

@@ -39,10 +39,11 @@ def replies(engine: FullEngine, asked: Sequence[Item], sampling: Sampling) -> It
     """A reply to each item in order; to a ranking its options from likely to unlikely."""
     spoken = (request(item) for item in asked if item.cells["way"] != "rank")
     texts = (reply.text for reply in engine.run(spoken, sampling))
-    return (
-        rank(engine, request(i), i.options) if i.cells["way"] == "rank" else next(texts)
-        for i in asked
-    )
+    for item in asked:
+        if item.cells["way"] == "rank":
+            yield rank(engine, request(item), item.options)
+        else:
+            yield next(texts)
 
 
 def score(asked: Iterable[Item], answers: Iterable[str]) -> list[Scored]:
