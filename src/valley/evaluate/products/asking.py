@@ -14,7 +14,7 @@ LETTER = {
 
 def prompt(item: Item) -> str:
     """The words of a question. The candidates of a ranking are not in it."""
-    if item.cells["way"] != "choice":
+    if item.cells.get("way") != "choice":
         return item.question
     options = (f"{letter}. {text}" for letter, text in item.options.items())
     return "\n".join((item.question, *options, LETTER[item.cells["language"]]))
