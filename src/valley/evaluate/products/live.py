@@ -115,7 +115,8 @@ def _host(canvas: Canvas, studio: Studio, x: float) -> None:
 def _header(canvas: Canvas, studio: Studio, language: Language, number: int) -> None:
     canvas.pill((14, 24), capital(say("live", language)), 15, (255, 255, 255), (216, 34, 60))
     watching = studio.viewers + number * 7
-    words = f"{watching} {say('watching', language)}" if language == "en" else f"{watching}人在看"
+    gap = " " if language == "en" else ""
+    words = f"{watching}{gap}{say('watching', language)}"
     canvas.pill((WIDTH - 14, 24), words, 13, (255, 255, 255), (70, 66, 74), "rm")
 
 

@@ -49,9 +49,7 @@ def _shelf(canvas: Canvas, rng: Random, others: Sequence[Product], side: float) 
         canvas.show(thing, (x - side / 2, 8, x + side / 2, bottom))
 
 
-def line_up(
-    rng: Random, wanted: Product, choices: Sequence[Product], language: Language
-) -> Image.Image:
+def line_up(rng: Random, wanted: Product, choices: Sequence[Product]) -> Image.Image:
     """One product above, and others below it under the letters A, B, C, D."""
     theme = rng.choice(THEMES[:-1])
     canvas = Canvas((680, 440), theme.paper)

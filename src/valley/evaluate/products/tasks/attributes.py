@@ -14,12 +14,12 @@ from valley.evaluate.products.goods import (
     random_offer,
     random_product,
 )
-from valley.evaluate.products.questions import Lot, Question, choice, word
+from valley.evaluate.products.questions import Lot, Pictures, Question, choice, word
 from valley.evaluate.products.scenes import neighbours, photo
 from valley.evaluate.products.words import COLOURS, KINDS, MATERIALS, PATTERNS, plural, say
 
 
-def scene(lot: Lot, product: Product) -> tuple:
+def scene(lot: Lot, product: Product) -> Pictures:
     """A picture of the product, among others on higher levels."""
     others = neighbours(lot.rng, product, (0, 1, 3)[lot.level])
     return (photo(lot.rng, product, lot.level, others),)

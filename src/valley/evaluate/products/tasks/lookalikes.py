@@ -40,7 +40,7 @@ def chosen(lot: Lot) -> Question:
     options = tuple(
         lot.say(f"the one marked {letter}", f"标有{letter}的商品") for letter in LETTERS
     )
-    picture = line_up(lot.rng, product, wrong, lot.language)
+    picture = line_up(lot.rng, product, wrong)
     return Question(text, LETTERS[place], (picture,), options=options)
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from valley.evaluate.products.cards import Contact, ContactKind, Marks, card, random_contact
 from valley.evaluate.products.goods import Offer, four_prices, price_text, random_offer
-from valley.evaluate.products.questions import Lot, Question, choice, yes_no
+from valley.evaluate.products.questions import Lot, Pictures, Question, choice, yes_no
 
 CONTACTS: tuple[tuple[ContactKind | None, str, str], ...] = (
     ("phone", "A phone number", "电话号码"),
@@ -73,5 +73,5 @@ def _reduced(lot: Lot) -> Offer:
     return replace(offer, old_price=(offer.price * rise).quantize(Decimal("0.01")))
 
 
-def _with(lot: Lot, offer: Offer, contact: Contact | None) -> tuple:
+def _with(lot: Lot, offer: Offer, contact: Contact | None) -> Pictures:
     return (card(lot.rng, offer, lot.language, lot.level, Marks(contact=contact)),)
