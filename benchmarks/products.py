@@ -3,7 +3,7 @@
 "grey": the same model asked the same questions about grey pictures. "commonest": to each question
 the answer commonest among as many other questions of the same wording.
 
-python benchmarks/products.py [--model nano] [--size 400]
+python benchmarks/products.py [--model nano] [--size 320]
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def asked(name: str, scored: list[Scored]) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--size", type=int, default=400, help=f"questions, {SIZE} in full")
+    parser.add_argument("--size", type=int, default=320, help=f"questions, {SIZE} in full")
     options = parser.parse_args()
     columns = measured(options.model, options.size)
     tables = [figures(scored) for scored in columns.values()]
