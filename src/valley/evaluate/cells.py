@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from valley.evaluate.items import Item
 
 #: What pandas takes for a missing value.
 MISSING = frozenset(
@@ -44,3 +47,13 @@ def as_pandas(cells: Sequence[str]) -> list[str | None]:
 
 def _each(cells: Sequence[str | None], write: Callable[[str], str]) -> list[str | None]:
     return [None if cell is None else write(cell) for cell in cells]
+
+
+def table(items: Sequence[Item]) -> list[Item]:
+    """The rows of a table as pandas reads them: words for missing are gone."""
+    names = list(dict.fromkeys(name for item in items for name in item.cells))
+    columns = {name: as_pandas([item.cells.get(name, "") for item in items]) for name in names}
+    return [
+        replace(item, cells={n: cell for n in names if (cell := columns[n][row]) is not None})
+        for row, item in enumerate(items)
+    ]

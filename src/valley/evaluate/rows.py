@@ -58,7 +58,7 @@ def rows(path: Path, start: int = 0, checksums: Checksums | None = None) -> Iter
                 cells = next(reader, None)
             except UnicodeDecodeError as error:
                 raise ValueError(
-                    f"{path}:{number + 1}: not UTF-8 ({error.reason}): save the table as UTF-8"
+                    f"{path}:{number}: not UTF-8 ({error.reason}): save the table as UTF-8"
                 ) from None
             except csv.Error as error:
                 raise ValueError(f"{path}:{first}: not a table: {error}") from None

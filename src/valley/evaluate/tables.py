@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import ast
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
 
 from PIL.Image import Image as Picture
 
 from valley.data.reading import Skipped
 from valley.evaluate.benchmarks import Benchmark
-from valley.evaluate.cells import MISSING, as_pandas
+from valley.evaluate.cells import MISSING
 from valley.evaluate.items import Item
 from valley.evaluate.rows import Checksums, Row, rows
 from valley.media.images import open_as_stored
 from valley.media.limits import DEFAULT, Limits, refusal
 from valley.types import MediaSource
 
-#: How cells are read: as they stand, or as pandas would have them.
-Reading = Literal["plain", "pandas"]
 #: Characters up to which a cell of pictures names another row instead.
 REFERENCE = 64
 #: Characters of a cell of words. The longest of the published tables have some thousand.
@@ -61,8 +57,8 @@ class Stored:
         text = cell if self.number is None else _pictures_in(cell)[self.number]
         try:
             return base64.b64decode("".join(text.split()), validate=True)
-        except binascii.Error as error:
-            raise refusal(self.path, f"base64 text is damaged ({error})") from error
+        except ValueError as error:
+            raise refusal(self.path, f"its base64 text is damaged ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -86,9 +82,7 @@ class _Draft:
     counts: list[int] = field(default_factory=list)
 
 
-def read_table(
-    path: Path, benchmark: Benchmark, reading: Reading = "plain", root: Path | None = None
-) -> Table:
+def read_table(path: Path, benchmark: Benchmark, root: Path | None = None) -> Table:
     """The table of a benchmark. Pictures and clips that are files lie below `root`, by default the
     folder of the table, or below a folder in it that is called as the benchmark.
 
@@ -98,15 +92,13 @@ def read_table(
         raise ValueError(f"{path} is not there: get it, or name its folder with --data")
     checksums = Checksums()
     draft = _gather(path, benchmark, checksums)
-    read = as_pandas if reading == "pandas" else _plain
-    columns = {name: read(cells) for name, cells in draft.columns.items()}
-    ids = [index or "" for index in columns.pop("index")]
+    ids = draft.columns.pop("index")
     _check_ids(path, ids, draft.lines)
     skipped = Skipped()
     media = _Media(path, benchmark, root or path.parent, draft, ids)
     items = []
     for number, index in enumerate(ids):
-        cells = {name: cell for name in columns if (cell := columns[name][number]) is not None}
+        cells = {name: cell for name, column in draft.columns.items() if (cell := column[number])}
         try:
             items.append(Item(index, cells, media.of(number, cells)))
         except ValueError as error:
@@ -264,10 +256,6 @@ def _check_ids(path: Path, ids: Sequence[str], lines: Sequence[int]) -> None:
                 "row its own"
             )
         seen[index] = line
-
-
-def _plain(cells: Sequence[str]) -> list[str | None]:
-    return [cell or None for cell in cells]
 
 
 def _digest(cell: str) -> str:

@@ -12,7 +12,7 @@ from valley.evaluate.prompts.sail_vl import SAIL_VL, SAIL_VL_THINKING
 from valley.evaluate.prompts.valley2 import VALLEY2
 from valley.evaluate.prompts.valley2_5 import VALLEY2_5, VALLEY2_5_DIRECT
 
-__all__ = ["BY_FAMILY", "PROMPTS", "PromptSet", "prompts_of"]
+__all__ = ["BY_FAMILY", "BY_MODEL", "DEFAULT", "PROMPTS", "PromptSet", "prompts_of"]
 
 _SETS = (
     *(DEFAULT, VALLEY2, VALLEY2_5, VALLEY2_5_DIRECT),
@@ -27,6 +27,8 @@ BY_FAMILY: dict[str, PromptSet] = {
     "sail_vl2": SAIL_VL,
     "internvl": INTERNVL,
 }
+#: Models that are asked otherwise than their line.
+BY_MODEL: dict[str, PromptSet] = {"nano": DEFAULT}
 
 
 def prompts_of(name: str) -> PromptSet:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 from valley.evaluate.benchmarks import Benchmark
+from valley.evaluate.cells import table
 from valley.evaluate.items import Item
 from valley.evaluate.prompts.asking import Ask
 from valley.evaluate.prompts.placing import Place, Shown, first
 from valley.evaluate.prompts.replies import Read, whole
-from valley.evaluate.tables import Reading
 from valley.types import Budget, Message, Request, Sampling
 
 Value = TypeVar("Value")
@@ -24,7 +24,7 @@ Share: TypeAlias = Callable[[Budget, int], Budget]
 def for_benchmark(values: ByBenchmark[Value], benchmark: Benchmark) -> Value:
     """The value of the longest beginning of the name, else of the kind, the form, or ""."""
     starts = [key for key in values if key and benchmark.name.startswith(key)]
-    keys = (max(starts, key=len, default=None), benchmark.kind, benchmark.form, "")
+    keys = (*sorted(starts, key=len, reverse=True), benchmark.kind, benchmark.form, "")
     return next(values[key] for key in keys if key in values)
 
 
@@ -39,7 +39,7 @@ class PromptSet:
     `version` changes with any text. `asks`: the words. `systems`: system prompts, "" for none.
     `places`: where pictures stand. `budgets`: limits of a picture, `share` those of each of
     several. `enlarged`: how often the sides of an item's first picture are doubled. `reads`: what
-    published code takes out of a reply. `table`: how cells of tables are read.
+    published code takes out of a reply. `read`: what happens to the rows of a table before all.
     """
 
     name: str
@@ -54,7 +54,7 @@ class PromptSet:
     share: Share = unshared
     enlarged: ByBenchmark[int] = field(default_factory=lambda: {"": 1})
     reads: ByBenchmark[Read] = field(default_factory=lambda: {"": whole})
-    table: Reading = "pandas"
+    read: Callable[[Sequence[Item]], list[Item]] = table
 
     def words(self, benchmark: Benchmark, item: Item) -> str:
         """The question as this set puts it."""
