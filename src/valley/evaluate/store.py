@@ -48,8 +48,8 @@ class Store:
 
     def append(self, answer: Answer) -> None:
         record = json.dumps(_ANSWER.dump_python(answer), ensure_ascii=False)
-        # Half a character pair, which a remote reply may hold, is written as its escape.
-        _write(self._file, record.encode("utf-8", "backslashreplace") + b"\n")
+        # Half a pair of surrogates, which a server may send, is no text: it becomes "?".
+        _write(self._file, record.encode("utf-8", "replace") + b"\n")
         if time.monotonic() - self._synced > SYNC_EVERY:
             os.fsync(self._file)
             self._synced = time.monotonic()
