@@ -165,11 +165,11 @@ class RemoteEngine:
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON of a server's answer, after as many tries as it takes and may."""
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-        from tenacity.wait import wait_exponential_jitter
+        from tenacity.wait import wait_random_exponential
 
         tries = Retrying(
             stop=stop_after_attempt(TRIES),
-            wait=wait_exponential_jitter(self.first_wait, LONGEST_WAIT, jitter=self.first_wait),
+            wait=wait_random_exponential(multiplier=self.first_wait, max=LONGEST_WAIT),
             retry=retry_if_exception_type(_Passing),
             reraise=True,
         )
