@@ -355,6 +355,30 @@ def evaluate(
 
 
 @app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="replies.jsonl of a run, or index and prediction")],
+    benchmark: Annotated[str, typer.Option("--benchmark", "-b")],
+    profile: Annotated[
+        Literal["vlmevalkit", "strict"],
+        typer.Option(help="as VLMEvalKit scores, to the last digit, or repaired"),
+    ] = "strict",
+    data: Annotated[Path | None, typer.Option(help="the folder with the tables")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score replies by rules; the scores of a run are written beside them."""
+    from dataclasses import asdict
+
+    from valley.evaluate.scoring import score_file, table_of
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    scores, _ = score_file(file, benchmark, profile, data, say=say)
+    lines = [json.dumps(asdict(scores), ensure_ascii=False)] if as_json else table_of(scores)
+    print("\n".join(lines))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What will run on this machine, and why not."""
     from valley.doctor import checks, table
