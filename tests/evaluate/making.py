@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import runpy
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 from PIL import Image
 from PIL.Image import Image as Picture
 
-from valley.data.synthetic.easy import easy_questions
-
+EXAMPLE = Path(__file__).parents[2] / "examples" / "evaluate" / "tables.py"
+#: (path, pictures) -> a table of easy-vqa's questions with yes or no for an answer, as POPE's.
+easy_table = runpy.run_path(str(EXAMPLE))["easy_table"]
 #: Eight rows of eight grey values from 0 to 16, a digit each, and which one it is.
 DIGITS = Path(__file__).parent.parent / "data" / "digits.csv"
 
@@ -32,20 +34,6 @@ def write_table(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
-
-
-def easy_table(path: Path, pictures: int) -> Path:
-    """Yes-or-no questions of easy-vqa in the format of POPE; a picture stands in the row of its
-    first question, the others name that row."""
-    rows: list[dict[str, object]] = []
-    for file, pairs in easy_questions("test")[:pictures]:
-        cell = base64.b64encode(Path(file).read_bytes()).decode()
-        for question, answer in pairs:
-            if answer in ("yes", "no"):
-                row = {"index": len(rows), "image": cell, "question": question}
-                rows.append(row | {"answer": answer.capitalize(), "category": "random"})
-                cell = str(rows[-1]["index"]) if len(cell) > 64 else cell
-    return write_table(path, rows)
 
 
 def digits_table(path: Path) -> Path:
