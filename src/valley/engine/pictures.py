@@ -67,8 +67,8 @@ class Pictures:
 
 def _pictures(item: Encoded) -> list[tuple[Plan, NDArray[np.float32] | None, Any]]:
     """The plan, the patches and the tiles of each picture."""
-    patches = item.patches or [None] * len(item.plans)
-    tiles = item.tiles or [None] * len(item.plans)
+    patches: Any = item.patches or [None] * len(item.plans)
+    tiles: Any = item.tiles or [None] * len(item.plans)
     return list(zip(item.plans, patches, tiles, strict=True))
 
 
