@@ -110,6 +110,11 @@ The three commands of docs/training.md. By `python benchmarks/finetune.py`.
 
 {tables("benchmarks/finetune.py")}
 
+## Running a benchmark beside padded batches in the order of the file
+By `python benchmarks/evaluation.py`. The limit of ours is the decoder; a picture is encoded once.
+
+{tables("benchmarks/evaluation.py")}
+
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every
 shard first and fills a float32 module.

@@ -34,7 +34,10 @@ RANKS: tuple[frozenset[str], ...] = (
 MAY_IMPORT_LATE = frozenset({"cli.py", "__init__.py"})
 #: Packages of the extras: a module that uses one is importable without it.
 EXTRAS = frozenset(
-    {"easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow", "peft", "matplotlib"}
+    {
+        *("easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow", "peft", "matplotlib"),
+        *("httpx2", "tenacity"),
+    }
 )
 #: May be imported without torch and transformers being loaded.
 LIGHT = (
@@ -58,6 +61,9 @@ LIGHT = (
     "valley.train.difficulty",
     "valley.train.fill_in",
     "valley.train.rewards",
+    "valley.engine.remote",
+    "valley.evaluate.runner",
+    "valley.evaluate.prompts",
 )
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)

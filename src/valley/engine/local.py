@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 
 import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import Encoded
+from valley.engine.pictures import Pictures
 from valley.engine.stopping import Cancelled, RepetitionStop
 from valley.engine.streaming import TextStream
 from valley.engine.widening import multiplies_bfloat16, widen
@@ -35,6 +37,8 @@ from valley.types import FinishReason, Reply, Request, Sampling, Usage
 
 #: Prompt tokens of a batch, padding included, above which it is split.
 MAX_BATCH_TOKENS = 16_384
+#: Bytes of pixels read ahead, above which no further request is: large pictures have many.
+MAX_AHEAD_BYTES = 2**30
 
 
 class LocalEngine:
@@ -45,6 +49,7 @@ class LocalEngine:
         self, model: PreTrainedModel, processor: ValleyProcessor, batch_size: int = 8
     ) -> None:
         self.model = model.eval()
+        self.pictures = Pictures(model)
         self.processor = processor
         self.batch_size = batch_size
         self.stop_ids = _stop_ids(model, processor)
@@ -88,12 +93,22 @@ class LocalEngine:
     def run(self, requests: Iterable[Request], sampling: Sampling = Sampling()) -> Iterator[Reply]:
         """Replies in order. Requests are read ahead by a few batches and grouped by length."""
         iterator = iter(requests)
-        while window := [self.processor.encode(r) for r in islice(iterator, 4 * self.batch_size)]:
+        while window := list(self._window(iterator)):
             replies: dict[int, Reply] = {}
             for batch in self._batches(window):
                 answers = self._generate([window[i] for i in batch], sampling)
                 replies.update(zip(batch, answers, strict=True))
             yield from (replies[i] for i in range(len(window)))
+
+    def _window(self, requests: Iterator[Request]) -> Iterator[Encoded]:
+        """The next requests, encoded: those of four batches, fewer where pictures are large."""
+        size = 0
+        for request in islice(requests, 4 * self.batch_size):
+            encoded = self.processor.encode(request)
+            size += sum(array.nbytes for array in (*encoded.patches, *encoded.tiles))
+            yield encoded
+            if size > MAX_AHEAD_BYTES:
+                return
 
     def stream(
         self, request: Request, sampling: Sampling = Sampling()
@@ -165,6 +180,10 @@ class LocalEngine:
         cancelled: Event | None = None,
     ) -> list[Reply]:
         inputs = self._inputs(batch)
+        words = [replace(item, plans=[], patches=[], tiles=[]) for item in batch]
+        inputs = self.processor.collate(words).to(self.model.device)
+        if features := self.pictures.encode(batch):
+            inputs["mm_encoder_outputs"] = {"image": features}
         length = inputs["input_ids"].shape[1]
         loops = RepetitionStop(length)
         criteria = StoppingCriteriaList([loops, *([Cancelled(cancelled)] if cancelled else [])])
