@@ -16,7 +16,7 @@ import valley
 ROOT = Path(valley.__file__).parent
 #: From the bottom up: a module may import from its own rank and from those before it.
 RANKS: tuple[frozenset[str], ...] = (
-    frozenset({"types"}),
+    frozenset({"types", "mathematics"}),
     frozenset({"geometry", "prompt"}),
     frozenset({"tiling", "dynamic_tiling", "grounding"}),
     frozenset({"families"}),
@@ -37,6 +37,14 @@ EXTRAS = frozenset(
     {
         *("easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow", "peft", "matplotlib"),
         *("httpx2", "tenacity"),
+        "easy_vqa",
+        "fontTools",
+        "math_verify",
+        "latex2sympy2_extended",
+        "rapidfuzz",
+        "pyarrow",
+        "peft",
+        "matplotlib",
     }
 )
 #: May be imported without torch and transformers being loaded.
