@@ -116,7 +116,8 @@ class Figure:
     """A number of a table with what is known about it, all on the published scale.
 
     `low` to `high`: the 95 % interval. `least` to `most`: the figure if every unresolved or missing
-    reply were wrong, or right; equal to `value` where there is none.
+    reply were wrong, or right; equal to `value` where there is none. `full`: the figure if every
+    reply were right, such as 1, 100 or 2800.
     """
 
     name: str
@@ -125,6 +126,12 @@ class Figure:
     high: float
     least: float
     most: float
+    full: float
+
+    @property
+    def percent(self) -> float:
+        """The figure on a scale that ends at 100."""
+        return 100 * self.value / self.full if self.full else 0.0
 
 
 @dataclass(frozen=True)
