@@ -63,6 +63,7 @@ def test_what_stands_beside_a_benchmark() -> None:
     found = {one.model: one.percent for one in published("OCRBench", "sail_vl")}
     assert found["SAIL-VL-1.6-8B"] == 91.0
     assert len(found) == 6
+    assert sum(one.own for one in published("OCRBench", "sail_vl")) == 2
     assert {one.table.name for one in published("MathVista_MINI", "valley2_5")} == {
         TABLE_5.name,
         TABLE_6.name,
@@ -76,6 +77,7 @@ def test_tables_are_of_lines_that_exist_and_columns_of_one_meaning() -> None:
     for table in tables():
         assert table.line in names
         assert table.source
+        assert set(table.own) <= table.models.keys()
         assert all(len(row) == len(table.columns) for row in table.models.values())
         assert set(table.full) <= set(table.columns)
     assert {c for a in AVERAGES.values() for c in a} <= benchmarks_of_columns().keys()

@@ -121,7 +121,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
 
 
 def test_a_verdict_survives_its_line(tmp_path: Path) -> None:
-    one = Scored(Item("1", {"answer": "x"}), Verdict(0.25, "y", resolved=False))
+    one = Scored(Item("1", {"answer": "x"}), Verdict(0.25, "y", resolved=False), "x?")
     scores, _ = score(Benchmark(), items(2), [], profile())
     write_scores(tmp_path, scores, [one])
     assert read_scores(tmp_path, "strict")[1] == [one]

@@ -71,10 +71,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Scored:
-    """An item with the verdict on its reply."""
+    """An item with the verdict on its reply, and the reply as it was scored: None where missing."""
 
     item: Item
     verdict: Verdict
+    reply: str | None = None
 
 
 #: Asks a judge: (prompt, temperature) -> its words. Raises ValueError where there is no answer.

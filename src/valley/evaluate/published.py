@@ -12,11 +12,15 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Table:
-    """A published table. `models`: a row of values for each model, as printed, NaN where there is
-    none. `full`: where the scale of a column ends, if not at 100."""
+    """A published table of a line of models, whose `own` it holds beside others.
+
+    `models`: a row of values for each, as printed, NaN where there is none. `full`: where the scale
+    of a column ends, if not at 100.
+    """
 
     name: str
     line: str
+    own: tuple[str, ...]
     source: str
     note: str
     columns: tuple[str, ...]
@@ -40,6 +44,11 @@ class Published:
     model: str
     percent: float
     table: Table
+
+    @property
+    def own(self) -> bool:
+        """Whether the model is of the table's line."""
+        return self.model in self.table.own
 
 
 #: Columns of which an average is the mean, each on a scale to 100. OpenCompass takes MMBench as the
@@ -101,6 +110,7 @@ def _read() -> tuple[tuple[Table, ...], dict[str, tuple[str, ...]]]:
         {
             **table,
             "columns": tuple(table["columns"]),
+            "own": tuple(table["own"]),
             "models": {name: tuple(map(float, row)) for name, row in table["models"].items()},
         }
         for table in data["tables"]

@@ -59,11 +59,11 @@ def score(
         raise ValueError(f"{benchmark.name} has no items: there is nothing to score")
     replied = [item for item in items if item.id in last and last[item.id].error is None]
     replies = profile.prepare([last[item.id].text for item in replied])
-    verdicts = {
-        item.id: scorer.score(item, reply, judge)
+    found = {
+        item.id: Scored(item, scorer.score(item, reply, judge), reply)
         for item, reply in zip(replied, replies, strict=True)
     }
-    scored = [Scored(item, verdicts.get(item.id, MISSING)) for item in items]
+    scored = [found.get(item.id, Scored(item, MISSING)) for item in items]
     return Scores(
         benchmark=benchmark.name,
         profile=profile.name,
@@ -71,7 +71,7 @@ def score(
         judge=None if judge is None else _identity(judge),
         samples=len(items),
         missing=len(items) - len(replied),
-        unresolved=sum(not verdict.resolved for verdict in verdicts.values()),
+        unresolved=sum(not one.verdict.resolved for one in found.values()),
         figures=figures(scorer, scored),
     ), scored
 
@@ -93,6 +93,7 @@ def _record(one: Scored) -> dict[str, object]:
     return {
         "id": one.item.id,
         **_VERDICT.dump_python(one.verdict),
+        "reply": one.reply,
         "cells": dict(one.item.cells),
     }
 
@@ -130,5 +131,5 @@ def read_scores(folder: Path, profile: str) -> tuple[Scores, list[Scored]]:
 
 def _scored(line: str) -> Scored:
     record = json.loads(line)
-    item = Item(record.pop("id"), record.pop("cells"))
-    return Scored(item, _VERDICT.validate_python(record))
+    item, reply = Item(record.pop("id"), record.pop("cells")), record.pop("reply")
+    return Scored(item, _VERDICT.validate_python(record), reply)
