@@ -132,7 +132,11 @@ class Figure:
     @property
     def percent(self) -> float:
         """The figure on a scale that ends at 100."""
-        return 100 * self.value / self.full if self.full else 0.0
+        return self.to_percent(self.value)
+
+    def to_percent(self, value: float) -> float:
+        """A value on the figure's scale on one that ends at 100."""
+        return 100 * value / self.full if self.full else 0.0
 
 
 @dataclass(frozen=True)
