@@ -35,7 +35,7 @@ def picture(colour: str, width: int = 320, height: int = 240) -> Image.Image:
 
 
 def items_of(name: str) -> list[Item]:
-    """Items of colours, two to a picture; the last picture is very wide, and one cannot be opened."""
+    """Items of colours, two to a picture; the last picture is very wide, one is none."""
     made = []
     for index in range(120):
         colour = COLOURS[index // 2 % 4]

@@ -11,8 +11,9 @@ def percent(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """A value on any scale: as short as it can be, with four digits at least."""
-    return f"{value:,.4f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:,.1f}"
+    """A value on any scale: four digits after the point for a share, two for anything larger."""
+    text = f"{value:,.{2 if abs(value) > 1 else 4}f}"
+    return text.rstrip("0").rstrip(".")
 
 
 def signed(value: float) -> str:
