@@ -10,7 +10,7 @@ import pytest
 
 from evaluate.sets import Pairs, Plain, Points, items, run
 from valley.evaluate.items import Item, Scored, Verdict
-from valley.evaluate.resampling import HALVES, Resampler
+from valley.evaluate.resampling import FEWEST, MOST, Resampler
 from valley.evaluate.statistics import compare, figures, mcnemar, wilson
 
 RANDOM = np.random.default_rng(7)
@@ -80,7 +80,7 @@ def test_pairs_scatter_as_if_their_pictures_were_drawn_again() -> None:
     resampler = Resampler(Pairs(), scored)
     assert not resampler.means
     halves = resampler.draw(scored)["Overall"]
-    assert halves.shape == (1, HALVES)
+    assert halves.shape == (1, MOST)
     drawn = []
     for _ in range(400):
         again = []
@@ -92,6 +92,16 @@ def test_pairs_scatter_as_if_their_pictures_were_drawn_again() -> None:
         drawn.append(Pairs().figures(again)["Overall"])
     assert halves.std() == pytest.approx(np.std(drawn), rel=0.15)
     assert halves.mean() == pytest.approx(np.mean(drawn), abs=2)
+
+
+def test_a_range_that_stays_is_not_computed_again() -> None:
+    many = run(items(20_000, pictures=10_000), lambda index: index % 3 == 0)
+    resampler = Resampler(Pairs(), many)
+    halves = resampler._halves()
+    assert len(halves) == FEWEST
+    assert len(halves[0]) == 10_000
+    assert resampler._range_stays(halves[:2])
+    assert not Resampler(Points(), many)._range_stays(halves[:2])
 
 
 def test_a_sum_is_drawn_on_the_scale_of_the_whole() -> None:

@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 from valley.evaluate.items import Scored, Scorer, Verdict
 
 SEED = 20_250_101
-#: Draws of a mean, and of what must be computed anew from the verdicts.
-DRAWS, HALVES = 1000, 400
+#: Draws of a mean.
+DRAWS = 1000
+#: Halves, whose figures are computed anew: at least, at most, and verdicts to look at in all.
+FEWEST, MOST, VERDICTS = 200, 400, 1_000_000
+#: Halves whose range is looked at before it is taken for that of all.
+PROBES = 20
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -74,24 +78,42 @@ class Resampler:
         A half may have another range than the whole, as a sum has: each figure is stretched from
         the range of its half, all wrong to all right, onto that of the whole.
         """
-        random = np.random.default_rng(SEED)
-        number = int(self.clusters.max()) + 1
-        drawn = {name: np.full((len(runs), HALVES), np.nan) for name in self.top}
-        for column in range(HALVES if number > 1 else 0):
-            chosen = np.zeros(number, dtype=bool)
-            chosen[random.permutation(number)[: number // 2]] = True
-            rows = np.flatnonzero(chosen[self.clusters]).tolist()
-            low, high, *halves = (
-                self._scorer.figures([run[row] for row in rows])
-                for run in (self._wrong, self._right, *runs)
-            )
-            for index, half in enumerate(halves):
+        halves = self._halves()
+        drawn = {name: np.full((len(runs), len(halves)), np.nan) for name in self.top}
+        same = self._range_stays(halves[:PROBES])
+        for column, rows in enumerate(halves):
+            low, high = (self.bottom, self.top) if same else self._range(rows)
+            for index, run in enumerate(runs):
+                half = self._scorer.figures([run[row] for row in rows])
                 for name in half.keys() & drawn.keys():
                     if width := high[name] - low[name]:
                         share = (half[name] - low[name]) / width
                         whole = self.top[name] - self.bottom[name]
                         drawn[name][index, column] = self.bottom[name] + share * whole
         return drawn
+
+    def _halves(self) -> list[list[int]]:
+        """Positions of the items of half of the clusters, drawn time and again; the more items
+        there are, the fewer times. None of a single cluster."""
+        random = np.random.default_rng(SEED)
+        number = int(self.clusters.max()) + 1
+        times = min(MOST, max(FEWEST, VERDICTS // len(self.clusters)))
+        halves = []
+        for _ in range(times if number > 1 else 0):
+            chosen = np.zeros(number, dtype=bool)
+            chosen[random.permutation(number)[: number // 2]] = True
+            halves.append(np.flatnonzero(chosen[self.clusters]).tolist())
+        return halves
+
+    def _range(self, rows: Sequence[int]) -> tuple[dict[str, float], dict[str, float]]:
+        """The figures of some items if all replies were wrong, or right."""
+        wrong, right = ([run[row] for row in rows] for run in (self._wrong, self._right))
+        return self._scorer.figures(wrong), self._scorer.figures(right)
+
+    def _range_stays(self, halves: Sequence[Sequence[int]]) -> bool:
+        """Whether halves have the range of the whole, so that it need not be computed for each."""
+        ranges = map(self._range, halves)
+        return all(low == self.bottom and high == self.top for low, high in ranges)
 
 
 def _draw_means(scores: Floats, clusters: Rows) -> Floats:

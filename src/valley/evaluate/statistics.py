@@ -79,7 +79,7 @@ def _intervals(
         alone = name in resampler.means and clusters == len(rows)
         kept = drawn[name][0][~np.isnan(drawn[name][0])]
         if alone and np.isin(scores[rows], (0.0, 1.0)).all():
-            low, high = wilson(scores[rows].sum(), len(rows))
+            low, high = wilson(float(scores[rows].sum()), len(rows))
         elif value in (bottom, top):
             # Where all clusters agree no draw differs: what is left is how many they are.
             low, high = wilson(clusters * (value == top), clusters)
@@ -88,7 +88,7 @@ def _intervals(
         else:
             found[name] = _percentiles(kept)
             continue
-        found[name] = bottom + low * (top - bottom), bottom + high * (top - bottom)
+        found[name] = float(bottom + low * (top - bottom)), float(bottom + high * (top - bottom))
     return found
 
 
