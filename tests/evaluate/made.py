@@ -69,12 +69,12 @@ def make_run(out: Path, model: str = "nano", right: float = 0.6, seed: int = 1) 
         scores, scored = score(Benchmark(name, kind), items_of(name), answers[:119], PROFILE)
         write_scores(out / name, scores, scored)
         run = {
-            "model": model,
-            "family": "sail_vl",
-            "prompts": "sail_vl 1",
-            "budget": {"max_tiles": 12, "scales": 2, "max_pixels": None},
-            "sampling": {"max_new_tokens": 1024, "temperature": 0.0},
-            "versions": {"valley": "0.1.0", "transformers": "5.23.0"},
+            "source": {"model": model, "family": "sail_vl", "url": ""},
+            "prompts": {"name": "sail_vl", "version": "1"},
+            "budget": {"max_tiles": 12, "scales": 2},
+            "sampling": {"max_new_tokens": 1024, "temperature": 0.0, "seed": None},
+            "version": "0.1.0",
+            "table": {"path": str(out / f"{name}.tsv"), "sha256": "0" * 64},
         }
         (out / name / "run.json").write_text(json.dumps(run))
     return out

@@ -63,6 +63,7 @@ def test_the_page_has_the_figures_the_replies_and_the_pictures(written: Path) ->
     assert "SAIL-VL-1.6-8B" in page.text
     assert "69.47" in page.text
     assert "sampling.max_new_tokens" in page.text
+    assert "max_tiles 12, scales 2" in page.text
     pictures = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) > 200
     assert all(picture.startswith("data:image/jpeg;base64,") for picture in pictures)
@@ -127,7 +128,7 @@ def result(benchmark: str, percent: float, half: float = 1.0, full: float = 100.
         "Overall", value, value - half * scale, value + half * scale, value, value, full
     )
     scores = Scores(benchmark, "strict", "1", None, 10, 0, 0, (figure,))
-    return Result(scores, (), {"model": "SAIL", "family": "sail_vl"})
+    return Result(scores, (), {"source": {"model": "SAIL", "family": "sail_vl"}})
 
 
 def card() -> list[Result]:

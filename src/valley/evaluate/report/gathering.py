@@ -13,6 +13,8 @@ from valley.evaluate.scores import profiles_in, read_scores
 
 #: A value of run.json longer than this is cut.
 LONGEST = 400
+#: What a report does not show of run.json: it says nothing to others.
+HIDDEN = frozenset({"table.path"})
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,24 @@ class Result:
     @property
     def settings(self) -> dict[str, str]:
         """`run` as lines of text: nested names joined by dots, without what is not set."""
-        return dict(_lines("", self.run))
+        return {name: text for name, text in _lines("", self.run) if name not in HIDDEN}
+
+    @property
+    def model(self) -> str:
+        return self.settings.get("source.model", "")
+
+    @property
+    def line(self) -> str | None:
+        """The line of models, as the families are named; None where it is unknown."""
+        return self.settings.get("source.family")
+
+    @property
+    def asked_with(self) -> tuple[str, str]:
+        """Prompts by name and version, and the budget of pixels, in a few words each."""
+        known = self.settings
+        prompts = f"{known.get('prompts.name', '')} {known.get('prompts.version', '')}".strip()
+        budget = {n.removeprefix("budget."): v for n, v in known.items() if n.startswith("budget.")}
+        return prompts, ", ".join(f"{name} {value}" for name, value in budget.items())
 
 
 def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:

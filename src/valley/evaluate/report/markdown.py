@@ -40,7 +40,7 @@ def _benchmarks(rows: Sequence[Row]) -> str:
     head = "benchmark", "score, %", "95 % interval", "as published", "items", "missing", "unread"
     return "\n\n".join(
         (
-            _table((*head, "bounds", "scored by"), map(_benchmark, rows)),
+            _table((*head, "bounds", "scored by", "asked with"), map(_benchmark, rows)),
             "Scores are in percent of the best possible. Bounds: the score if every reply that "
             "could not be read, or is missing, were wrong, or right.",
         )
@@ -59,6 +59,7 @@ def _benchmark(row: Row) -> Sequence[str]:
         f"{scores.unresolved:,}",
         span(row.main, "least", "most"),
         f"{scores.profile} {scores.version}, {_cell(scores.judge or 'rules alone')}",
+        _cell("; ".join(filter(None, row.result.asked_with))) or "–",
     )
 
 

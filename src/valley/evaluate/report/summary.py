@@ -76,7 +76,7 @@ def _row_record(row: Row) -> dict[str, Any]:
     return {
         **asdict(row.result.scores),
         "percent": row.main.percent,
-        "run": dict(row.result.run),
+        "run": row.result.settings,
         "published": [
             {"model": one.model, "percent": one.percent, "table": one.table.name, "own": one.own}
             for one in row.published
@@ -118,17 +118,12 @@ def summarise(
 
 
 def _models(results: Sequence[Result]) -> str:
-    names = {str(result.run["model"]) for result in results if result.run.get("model")}
+    names = {result.model for result in results if result.model}
     return ", ".join(sorted(names)) or "unnamed model"
 
 
-def _line(result: Result) -> str | None:
-    return str(result.run["family"]) if result.run.get("family") else None
-
-
 def _published(result: Result) -> tuple[Published, ...]:
-    line = _line(result)
-    found = published(result.scores.benchmark, line) if line else iter(())
+    found = published(result.scores.benchmark, result.line) if result.line else iter(())
     return tuple(sorted(found, key=lambda one: not one.own))
 
 
@@ -153,7 +148,7 @@ def _average(name: str, profile: str, rows: Sequence[Row]) -> Average | None:
     missing = tuple(column for column in columns if column not in value)
     if 2 * len(missing) > len(columns):
         return None
-    lines = {line for row in own if (line := _line(row.result))}
+    lines = {row.result.line for row in own}
     mean = average(name, value)
     ends: tuple[float, float] | None = None
     if mean is not None:
@@ -178,7 +173,7 @@ def _high(figure: Figure) -> float:
     return figure.to_percent(figure.high)
 
 
-def _published_averages(name: str, lines: set[str]) -> tuple[tuple[str, float, str], ...]:
+def _published_averages(name: str, lines: set[str | None]) -> tuple[tuple[str, float, str], ...]:
     return tuple(
         (model, percents[name], table.name)
         for table in tables()
