@@ -27,8 +27,8 @@ PATIENCE = 60.0
 
 
 class Page:
-    """One page. `errors`: what its console and its exceptions said; `requests`: what it fetched, data
-    inside it aside."""
+    """One page. `errors`: what its console and its exceptions said. `requests`: what it fetched,
+    but for data inside it."""
 
     def __init__(self, profile: Path) -> None:
         program = shutil.which("chromium")
