@@ -14,7 +14,7 @@ from valley.evaluate.items import Answer, Item, Profile, Scorer
 from valley.evaluate.scores import score, write_scores
 
 SCORERS: dict[str, Scorer] = {"plain": Plain(), "pairs": Pairs(), "points": Points()}
-PROFILE = Profile("strict", "1", list, SCORERS)
+PROFILE = Profile("strict", "1", list, scorers=SCORERS)
 KINDS = {"MMStar": "plain", "RealWorldQA": "plain", "MME": "pairs", "OCRBench": "points"}
 #: What no page may take for its own.
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} \x1b[31m\x00 |"
