@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluate.sets import Pairs, Plain, Points, items, run
+from evaluate.sets import PairPoints, Pairs, Plain, Points, items, run
 from valley.evaluate.items import Item, Scored, Verdict
 from valley.evaluate.resampling import FEWEST, MOST, Resampler
 from valley.evaluate.statistics import compare, figures, mcnemar, wilson
@@ -105,9 +105,11 @@ def test_a_range_that_stays_is_not_computed_again() -> None:
     assert not Resampler(Points(), many)._range_stays(halves[:2])
 
 
-def test_a_sum_is_drawn_on_the_scale_of_the_whole() -> None:
-    scored = run(items(300), lambda index: index % 3 == 0)
-    (points,) = figures(Points(), scored)
+@pytest.mark.parametrize("scorer", [Points(), PairPoints()])
+def test_a_sum_is_drawn_on_the_scale_of_the_whole(scorer: Plain) -> None:
+    each = 1 if isinstance(scorer, Points) else 2
+    scored = run(items(300 * each, pictures=300), lambda index: index // each % 3 == 0)
+    (points,) = figures(scorer, scored)
     assert (points.value, points.full) == (100, 300)
     assert points.high - points.low == pytest.approx(2 * 1.96 * math.sqrt(300 * 2 / 9), rel=0.15)
     assert points.low < 100 < points.high
