@@ -35,6 +35,10 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "crpe": ("category",),
         "mvbench": ("candidates", "task_type"),
         "videomme": ("candidates", "duration"),
+        **dict.fromkeys(
+            ("products_open", "products_choice", "products_rank", "products_json"),
+            ("category", "way", "language", "level", "form", "media"),
+        ),
     }
 )
 
@@ -52,6 +56,11 @@ class Benchmark:
     kind: str
     md5: str = ""
     medium: Literal["image", "video"] = "image"
+
+    @property
+    def ranks(self) -> bool:
+        """Whether its options are put in the order of their likelihood, instead of a reply."""
+        return self.kind == "products_rank"
 
     @property
     def file(self) -> str:
@@ -155,6 +164,10 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         "tempcompass_captioning",
         "35be9bf2581ea7767f02e9a8f37ae1ab",
     ),
+    Benchmark("Products_Open", "Products, open questions", "products_open"),
+    Benchmark("Products_Choice", "Products, multiple choice", "products_choice"),
+    Benchmark("Products_Rank", "Products, likelihood ranking", "products_rank"),
+    Benchmark("Products_JSON", "Products, records", "products_json"),
 )
 
 

@@ -22,6 +22,7 @@ from valley.engine.local import LocalEngine
 from valley.engine.remote import RemoteEngine
 from valley.evaluate.benchmarks import Benchmark, benchmark_of
 from valley.evaluate.identity import Source, digest_of_checkpoint
+from valley.evaluate.products.making import FILES, make
 from valley.evaluate.prompts import BY_FAMILY, BY_MODEL, DEFAULT, PromptSet, prompts_of
 from valley.evaluate.runner import Asker, run
 from valley.evaluate.store import RECORD, REPLIES
@@ -60,8 +61,10 @@ def evaluate(
 
     Raises ValueError for what can be seen to be wrong before a model is loaded.
     """
-    benchmarks = [benchmark_of(name) for name in names]
+    benchmarks = askable([benchmark_of(name) for name in names], options)
     for benchmark in benchmarks:
+        if benchmark.file in FILES.values():
+            make(data)
         if not (data / benchmark.file).is_file():
             raise ValueError(f"there is no {data / benchmark.file}: name its folder with --data")
         replies = out / benchmark.name / REPLIES
@@ -103,6 +106,15 @@ def record(asker: Asker, benchmark: Benchmark, table: Table, asked: int) -> dict
         "skipped": table.skipped.total,
         "asked": asked,
     }
+
+
+def askable(benchmarks: Sequence[Benchmark], options: Options) -> list[Benchmark]:
+    """Without those that a URL cannot answer, which are named."""
+    for benchmark in benchmarks:
+        if options.url and benchmark.ranks:
+            line = f"{benchmark.name} is left out: a URL gives no likelihoods of whole replies"
+            tqdm.write(line, file=sys.stderr)
+    return [b for b in benchmarks if not (options.url and b.ranks)]
 
 
 def _say_of(table: Table, benchmark: Benchmark) -> None:

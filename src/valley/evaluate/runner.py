@@ -21,6 +21,7 @@ from valley.engine.base import Engine
 from valley.evaluate.benchmarks import Benchmark
 from valley.evaluate.identity import Source, key_of
 from valley.evaluate.items import Answer, Item
+from valley.evaluate.products.ranking import likelihoods, rank
 from valley.evaluate.prompts import PromptSet
 from valley.evaluate.prompts.base import for_benchmark
 from valley.evaluate.store import Store, read_answers
@@ -49,17 +50,17 @@ class Asker:
 
     def key(self, benchmark: Benchmark, item: Item) -> str:
         """Raises ValueError for an item that cannot be asked."""
-        shown = tuple(_shown(benchmark, digest_of(source)) for source in item.media)
+        shown = _shown(benchmark, item, [digest_of(source) for source in item.media])
         request = self.prompts.request(benchmark, item, shown)
         enlarged = for_benchmark(self.prompts.enlarged, benchmark)
         return key_of(request, enlarged, self.sampling, self.source)
 
     def request(self, benchmark: Benchmark, item: Item) -> Request:
         """The request, ready for the engine. Raises ValueError for media that cannot be opened."""
-        shown = tuple(
-            _shown(benchmark, self._picture(benchmark, source, number))
-            for number, source in enumerate(item.media)
-        )
+        pictures = [
+            self._picture(benchmark, source, number) for number, source in enumerate(item.media)
+        ]
+        shown = _shown(benchmark, item, pictures)
         return self.open(self.prompts.request(benchmark, item, shown))
 
     def _picture(self, benchmark: Benchmark, source: MediaSource, number: int) -> MediaSource:
@@ -70,8 +71,13 @@ class Asker:
         return picture if times == 1 else _enlarged(picture, times)
 
 
-def _shown(benchmark: Benchmark, source: MediaSource) -> Image | Video:
-    return Video(source) if benchmark.medium == "video" else Image(source)
+def _shown(
+    benchmark: Benchmark, item: Item, sources: Sequence[MediaSource]
+) -> tuple[Image | Video, ...]:
+    """Pictures, clips, or the frames of one clip."""
+    if item.cells.get("media") == "clip":
+        return (Video(list(sources)),)
+    return tuple(map(Video if benchmark.medium == "video" else Image, sources))
 
 
 def _enlarged(picture: Picture, times: int) -> Picture:
@@ -132,6 +138,9 @@ class _Asking:
         with ThreadPoolExecutor(OPENERS) as pool:
             opened = _ahead(pool, self._opened, items)
             try:
+                if self.benchmark.ranks:
+                    yield from self._ranked(opened)
+                    return
                 while True:
                     sent: deque[Item] = deque()
                     try:
@@ -159,6 +168,14 @@ class _Asking:
             yield self._answer(sent.popleft(), reply)
             yield from self._failures()
         yield from self._failures()
+
+    def _ranked(self, opened: Iterable[tuple[Item, Request | Exception]]) -> Iterator[Answer]:
+        for item, request in opened:
+            if isinstance(request, Exception):
+                yield self._failure(item, request)
+            else:
+                order = rank(likelihoods(self.asker.engine), request, item.options)
+                yield self._answer(item, Reply(order))
 
     def _failures(self) -> Iterator[Answer]:
         while self.failed:

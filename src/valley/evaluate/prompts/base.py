@@ -9,6 +9,7 @@ from typing import TypeAlias, TypeVar
 from valley.evaluate.benchmarks import Benchmark
 from valley.evaluate.cells import table
 from valley.evaluate.items import Item
+from valley.evaluate.products.asking import prompt
 from valley.evaluate.prompts.asking import Ask
 from valley.evaluate.prompts.placing import Place, Shown, first
 from valley.evaluate.prompts.replies import Read, whole
@@ -19,6 +20,9 @@ Value = TypeVar("Value")
 ByBenchmark: TypeAlias = Mapping[str, Value]
 #: The limits of each of several pictures of an item.
 Share: TypeAlias = Callable[[Budget, int], Budget]
+
+#: What no set asks otherwise: questions that say themselves how they are to be answered.
+ALIKE: ByBenchmark[Ask] = {"Products": prompt}
 
 
 def for_benchmark(values: ByBenchmark[Value], benchmark: Benchmark) -> Value:
@@ -58,7 +62,7 @@ class PromptSet:
 
     def words(self, benchmark: Benchmark, item: Item) -> str:
         """The question as this set puts it."""
-        return for_benchmark(self.asks, benchmark)(item)
+        return for_benchmark({**self.asks, **ALIKE}, benchmark)(item)
 
     def budget(self, benchmark: Benchmark, pictures: int = 1) -> Budget:
         """The limits of each of an item's pictures."""
