@@ -6,7 +6,6 @@ import os
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -180,10 +179,6 @@ class LocalEngine:
         cancelled: Event | None = None,
     ) -> list[Reply]:
         inputs = self._inputs(batch)
-        words = [replace(item, plans=[], patches=[], tiles=[]) for item in batch]
-        inputs = self.processor.collate(words).to(self.model.device)
-        if features := self.pictures.encode(batch):
-            inputs["mm_encoder_outputs"] = {"image": features}
         length = inputs["input_ids"].shape[1]
         loops = RepetitionStop(length)
         criteria = StoppingCriteriaList([loops, *([Cancelled(cancelled)] if cancelled else [])])
@@ -204,9 +199,11 @@ class LocalEngine:
         ]
 
     def _inputs(self, batch: list[Encoded]) -> BatchFeature:
-        inputs = self.processor.collate(batch).to(self.model.device)
-        if "pixel_values" in inputs:
-            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        """What the model takes of requests, their pictures encoded."""
+        words = [replace(item, plans=[], patches=[], tiles=[]) for item in batch]
+        inputs = self.processor.collate(words).to(self.model.device)
+        if features := self.pictures.encode(batch):
+            inputs["mm_encoder_outputs"] = {"image": features}
         return inputs
 
     def _arguments(self, sampling: Sampling) -> dict[str, Any]:
