@@ -82,22 +82,5 @@ def words(text: str, spellings: Iterable[str]) -> list[str]:
     return found
 
 
-def letters(text: str, options: dict[str, str]) -> list[str]:
-    """The options that a reply chooses: its letter, or else the words of exactly one of them."""
-    told = unicodedata.normalize("NFKC", text[:LONGEST]).strip().strip("*` ")
-    known = "".join(options)
-    alone = re.match(rf"\(?([{known}{known.lower()}])(?:[).,:、。]|\s*$)", told)
-    said = re.findall(
-        rf"(?:answer|option|答案|选项?)\W*(?:is|是|为)?\W*([{known}])(?![A-Za-z])", told, re.I
-    )
-    if alone or said:
-        return _different([(alone[1] if alone else said[-1]).upper()])
-    named = words(told, options.values())
-    by_words = [letter for letter, option in options.items() if option.lower() in named]
-    return by_words or _different(
-        re.findall(rf"(?<![A-Za-z])([{known}])(?![A-Za-z]|\s(?!or\b|and\b)[a-z])", told)
-    )
-
-
 def _different(found: Iterable) -> list:
     return list(dict.fromkeys(found))

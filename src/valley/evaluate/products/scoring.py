@@ -11,6 +11,7 @@ from valley.evaluate.items import Item, Judge, Scored, Scorer, Verdict
 from valley.evaluate.products import reading
 from valley.evaluate.products.listing import read_listing
 from valley.evaluate.products.words import Language
+from valley.evaluate.scorers.reading import letter
 
 
 class _Products:
@@ -34,7 +35,8 @@ class Choice(_Products):
     """Multiple choice: right if the reply chooses the right option and no other."""
 
     def score(self, item: Item, reply: str, judge: Judge | None = None) -> Verdict:
-        return _only(reading.letters(reply, item.options), item.answer)
+        chosen = letter(reply, item.options)
+        return _only([chosen] if chosen else [], item.answer)
 
 
 class Rank(_Products):
