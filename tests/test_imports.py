@@ -16,7 +16,7 @@ import valley
 ROOT = Path(valley.__file__).parent
 #: From the bottom up: a module may import from its own rank and from those before it.
 RANKS: tuple[frozenset[str], ...] = (
-    frozenset({"types"}),
+    frozenset({"types", "mathematics"}),
     frozenset({"geometry", "prompt"}),
     frozenset({"tiling", "dynamic_tiling", "grounding"}),
     frozenset({"families"}),
@@ -34,7 +34,16 @@ RANKS: tuple[frozenset[str], ...] = (
 MAY_IMPORT_LATE = frozenset({"cli.py", "__init__.py"})
 #: Packages of the extras: a module that uses one is importable without it.
 EXTRAS = frozenset(
-    {"easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow", "peft", "matplotlib"}
+    {
+        "easy_vqa",
+        "fontTools",
+        "math_verify",
+        "latex2sympy2_extended",
+        "rapidfuzz",
+        "pyarrow",
+        "peft",
+        "matplotlib",
+    }
 )
 #: May be imported without torch and transformers being loaded.
 LIGHT = (

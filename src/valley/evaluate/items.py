@@ -90,7 +90,8 @@ class Scorer(Protocol):
         ...
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
-        """Named figures as published, "Overall" (or the benchmark's main one) first."""
+        """Named figures, "Overall" first, on the published scale: percent, but MME out of 2,800
+        and OCRBench out of 1,000. An item that comes twice is two items (a bootstrap's draws)."""
         ...
 
     def cluster(self, item: Item) -> str:
@@ -103,12 +104,14 @@ class Profile:
     """A named way of scoring, printed on every result.
 
     `prepare`: what happens to a column of replies before it is scored (a spreadsheet's round trip,
-    or nothing). `scorers`: by kind of benchmark.
+    or nothing). `read`: what happens to the rows of a table, all of them together. `scorers`: by
+    kind of benchmark.
     """
 
     name: str
     version: str
     prepare: Callable[[Sequence[str]], list[str]]
+    read: Callable[[Sequence[Item]], list[Item]] = list
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
 
