@@ -43,6 +43,8 @@ EXTRAS = frozenset(
         "pyarrow",
         "peft",
         "matplotlib",
+        "httpx2",
+        "tenacity",
     }
 )
 #: May be imported without torch and transformers being loaded.
@@ -67,6 +69,9 @@ LIGHT = (
     "valley.train.difficulty",
     "valley.train.fill_in",
     "valley.train.rewards",
+    "valley.engine.remote",
+    "valley.evaluate.runner",
+    "valley.evaluate.prompts",
 )
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)

@@ -321,6 +321,39 @@ def merge(
     print(f"merged into {target}", file=sys.stderr)
 
 
+@app.command("eval")
+def evaluate(
+    benchmarks: Annotated[list[str], typer.Option("--benchmark", "-b", help="such as MMStar")],
+    data: Annotated[Path, typer.Option(help="the folder with their tables")],
+    out: Annotated[Path, typer.Option(help="where replies are kept")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="nano, a checkpoint, or the name a server knows"),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="an OpenAI-compatible server, …/v1")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="the first rows only")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on where a run stopped")] = False,
+    prompts: Annotated[
+        str | None, typer.Option(help="another line's prompts, or `default`")
+    ] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="requests at a time")] = 32,
+    revision: Revision = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Ask a model the questions of benchmarks; every reply is kept as it comes."""
+    from valley.evaluate.command import Options
+    from valley.evaluate.command import evaluate as run
+
+    asked = Options(model, url, prompts, max_new_tokens, batch_size, device, dtype, revision)
+    errors = run(benchmarks, data, out, asked, limit, resume)
+    print(f"replies in {out}", file=sys.stderr)
+    if errors:
+        print(f"{errors} without a reply: see their lines, or go on with --resume", file=sys.stderr)
+        raise typer.Exit(1)
+
+
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What will run on this machine, and why not."""

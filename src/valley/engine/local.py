@@ -29,6 +29,8 @@ from valley.types import FinishReason, Reply, Request, Sampling, Usage
 
 #: Prompt tokens of a batch, padding included, above which it is split.
 MAX_BATCH_TOKENS = 16_384
+#: Bytes of pixels read ahead, above which no further request is: large pictures have many.
+MAX_AHEAD_BYTES = 2**30
 
 
 class LocalEngine:
@@ -82,12 +84,22 @@ class LocalEngine:
     def run(self, requests: Iterable[Request], sampling: Sampling = Sampling()) -> Iterator[Reply]:
         """Replies in order. Requests are read ahead by a few batches and grouped by length."""
         iterator = iter(requests)
-        while window := [self.processor.encode(r) for r in islice(iterator, 4 * self.batch_size)]:
+        while window := list(self._window(iterator)):
             replies: dict[int, Reply] = {}
             for batch in self._batches(window):
                 answers = self._generate([window[i] for i in batch], sampling)
                 replies.update(zip(batch, answers, strict=True))
             yield from (replies[i] for i in range(len(window)))
+
+    def _window(self, requests: Iterator[Request]) -> Iterator[Encoded]:
+        """The next requests, encoded: those of four batches, fewer where pictures are large."""
+        size = 0
+        for request in islice(requests, 4 * self.batch_size):
+            encoded = self.processor.encode(request)
+            size += sum(array.nbytes for array in (*encoded.patches, *encoded.tiles))
+            yield encoded
+            if size > MAX_AHEAD_BYTES:
+                return
 
     def stream(
         self, request: Request, sampling: Sampling = Sampling()
