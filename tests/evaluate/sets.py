@@ -37,12 +37,21 @@ class Pairs(Plain):
     """Like MME: a picture counts where both of its questions are right."""
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
+        acc = np.mean([one.verdict.score for one in scored]) * 100
+        return {"Overall": float(acc + np.mean(self.both(scored)) * 100)}
+
+    def both(self, scored: Sequence[Scored]) -> list[float]:
         pictures: dict[str, list[float]] = {}
         for one in scored:
             pictures.setdefault(one.item.cells["picture"], []).append(one.verdict.score)
-        acc = np.mean([one.verdict.score for one in scored]) * 100
-        plus = np.mean([group[0] * group[1] for group in pictures.values()]) * 100
-        return {"Overall": float(acc + plus)}
+        return [group[0] * group[1] for group in pictures.values()]
+
+
+class PairPoints(Pairs):
+    """The number of pictures of which both questions are right."""
+
+    def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
+        return {"Final Score": sum(self.both(scored))}
 
 
 class Points(Plain):

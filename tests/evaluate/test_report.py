@@ -272,6 +272,12 @@ def test_settings_are_lines_of_text() -> None:
     assert len(long.settings["d"]) < 500
 
 
+def test_foreign_words_are_no_markdown() -> None:
+    alone = replace(result("MMStar", 1), run={"source": {"model": "[a](b)|<b>_c_\n# d"}})
+    text = markdown(summarise([alone]))
+    assert text.startswith(r"# Evaluation of \[a\](b)\|\<b\>\_c\_ \# d" + "\n")
+
+
 def test_numbers_and_words_as_people_read_them() -> None:
     assert [number(x) for x in (0.66666, 1, 1342.4999, 70.0, 0)] == [
         "0.6667",

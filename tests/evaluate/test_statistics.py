@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from evaluate.sets import Pairs, Plain, Points, items, run
+from evaluate.sets import PairPoints, Pairs, Plain, Points, items, run
 from valley.evaluate.items import Item, Scored, Verdict
 from valley.evaluate.resampling import FEWEST, MOST, Resampler
 from valley.evaluate.statistics import compare, figures, mcnemar, wilson
@@ -104,9 +105,11 @@ def test_a_range_that_stays_is_not_computed_again() -> None:
     assert not Resampler(Points(), many)._range_stays(halves[:2])
 
 
-def test_a_sum_is_drawn_on_the_scale_of_the_whole() -> None:
-    scored = run(items(300), lambda index: index % 3 == 0)
-    (points,) = figures(Points(), scored)
+@pytest.mark.parametrize("scorer", [Points(), PairPoints()])
+def test_a_sum_is_drawn_on_the_scale_of_the_whole(scorer: Plain) -> None:
+    each = 1 if isinstance(scorer, Points) else 2
+    scored = run(items(300 * each, pictures=300), lambda index: index // each % 3 == 0)
+    (points,) = figures(scorer, scored)
     assert (points.value, points.full) == (100, 300)
     assert points.high - points.low == pytest.approx(2 * 1.96 * math.sqrt(300 * 2 / 9), rel=0.15)
     assert points.low < 100 < points.high
@@ -127,6 +130,28 @@ def test_bounds_take_open_verdicts_as_wrong_and_as_right() -> None:
     assert (overall.least, overall.value, overall.most) == (40, 40, 50)
     settled = figures(Plain(), run(items(10), lambda index: index < 5))[0]
     assert settled.least == settled.value == settled.most
+
+
+def test_rates_of_mistakes_and_of_what_is_neither() -> None:
+    """A figure that falls as replies get better, and one that is 0 at both ends."""
+
+    class Rates(Pairs):
+        def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
+            plus = super().figures(scored)["Overall"]
+            half = [one.verdict.score for one in scored]
+            return {
+                "mistakes": 200 - plus,
+                "mixed": 100 * float(np.mean(half) * (1 - np.mean(half))),
+            }
+
+    scored = run(items(200, pictures=100), lambda index: index % 3 == 0)
+    scored[0] = Scored(scored[0].item, Verdict(0.0, None, resolved=False))
+    mistakes, mixed = figures(Rates(), scored)
+    assert (mistakes.full, mixed.full) == (200, 100)
+    for figure in (mistakes, mixed):
+        assert figure.low < figure.value < figure.high
+        assert figure.least < figure.most
+    assert mistakes.least < mistakes.value == mistakes.most
 
 
 def test_a_figure_without_a_value_is_left_out() -> None:

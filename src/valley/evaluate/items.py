@@ -120,8 +120,8 @@ class Figure:
     """A number of a table with what is known about it, all on the published scale.
 
     `low` to `high`: the 95 % interval. `least` to `most`: the figure if every unresolved or missing
-    reply were wrong, or right; equal to `value` where there is none. `full`: the figure if every
-    reply were right, such as 1, 100 or 2800.
+    reply were wrong, or right, in the order of size; equal to `value` where there is none. `full`:
+    where its scale ends, such as 1, 100 or 2800.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Figure:
 
     def to_percent(self, value: float) -> float:
         """A value on the figure's scale on one that ends at 100."""
-        return 100 * value / self.full if self.full else 0.0
+        return 100 * value / self.full
 
 
 @dataclass(frozen=True)

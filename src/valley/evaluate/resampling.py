@@ -86,10 +86,8 @@ class Resampler:
             for index, run in enumerate(runs):
                 half = self._scorer.figures([run[row] for row in rows])
                 for name in half.keys() & drawn.keys():
-                    if width := high[name] - low[name]:
-                        share = (half[name] - low[name]) / width
-                        whole = self.top[name] - self.bottom[name]
-                        drawn[name][index, column] = self.bottom[name] + share * whole
+                    ends = self.bottom[name], self.top[name]
+                    drawn[name][index, column] = _stretch(half[name], low[name], high[name], *ends)
         return drawn
 
     def _halves(self) -> list[list[int]]:
@@ -114,6 +112,11 @@ class Resampler:
         """Whether halves have the range of the whole, so that it need not be computed for each."""
         ranges = map(self._range, halves)
         return all(low == self.bottom and high == self.top for low, high in ranges)
+
+
+def _stretch(value: float, low: float, high: float, bottom: float, top: float) -> float:
+    """A value between low and high, which may be one point, as one between bottom and top."""
+    return value if high == low else bottom + (value - low) / (high - low) * (top - bottom)
 
 
 def _draw_means(scores: Floats, clusters: Rows) -> Floats:

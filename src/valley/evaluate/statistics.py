@@ -45,17 +45,18 @@ def figures(scorer: Scorer, scored: Sequence[Scored]) -> tuple[Figure, ...]:
     """
     resampler = Resampler(scorer, scored)
     values = {n: float(v) for n, v in scorer.figures(scored).items() if math.isfinite(v)}
-    least, most = (scorer.figures(_decided(scored, score)) for score in (0.0, 1.0))
+    if_wrong, if_right = (scorer.figures(_decided(scored, score)) for score in (0.0, 1.0))
     intervals = _intervals(resampler, scored, values)
     return tuple(
         Figure(
             name=name,
             value=value,
-            low=min(intervals[name][0], value),
-            high=max(intervals[name][1], value),
-            least=min(float(least[name]), value),
-            most=max(float(most[name]), value),
-            full=float(resampler.top[name]),
+            low=min(*intervals[name], value),
+            high=max(*intervals[name], value),
+            least=float(min(if_wrong[name], if_right[name], value)),
+            most=float(max(if_wrong[name], if_right[name], value)),
+            # A rate of mistakes is largest where all is wrong; one of neither end is in percent.
+            full=float(max(resampler.bottom[name], resampler.top[name]) or 100),
         )
         for name, value in values.items()
     )
@@ -80,7 +81,7 @@ def _intervals(
         kept = drawn[name][0][~np.isnan(drawn[name][0])]
         if alone and np.isin(scores[rows], (0.0, 1.0)).all():
             low, high = wilson(float(scores[rows].sum()), len(rows))
-        elif value in (bottom, top):
+        elif bottom != top and value in (bottom, top):
             # Where all clusters agree no draw differs: what is left is how many they are.
             low, high = wilson(clusters * (value == top), clusters)
         elif not len(kept):

@@ -37,12 +37,22 @@ def _own(found: Sequence[Published]) -> str:
 
 
 def _benchmarks(rows: Sequence[Row]) -> str:
-    head = "benchmark", "score, %", "95 % interval", "as published", "items", "missing", "unread"
+    head = (
+        "benchmark",
+        "score, %",
+        "95 % interval",
+        "as published",
+        "items",
+        "missing",
+        "unresolved",
+    )
     return "\n\n".join(
         (
-            _table((*head, "bounds", "scored by", "asked with"), map(_benchmark, rows)),
-            "Scores are in percent of the best possible. Bounds: the score if every reply that "
-            "could not be read, or is missing, were wrong, or right.",
+            _table(
+                (*head, "unresolved", "bounds", "scored by", "asked with"), map(_benchmark, rows)
+            ),
+            "Scores are in percent of the best possible. Bounds: the score if every reply that is "
+            "missing, or that no rule could read, were wrong, or right.",
         )
     )
 
