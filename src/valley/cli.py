@@ -355,14 +355,34 @@ def evaluate(
 
 
 @app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="replies.jsonl of a run, or index and prediction")],
+    benchmark: Annotated[str, typer.Option("--benchmark", "-b")],
+    profile: Annotated[
+        Literal["vlmevalkit", "strict"],
+        typer.Option(help="as VLMEvalKit scores, to the last digit, or repaired"),
+    ] = "strict",
+    data: Annotated[Path | None, typer.Option(help="the folder with the tables")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score replies by rules; the scores of a run are written beside them."""
+    from dataclasses import asdict
+
+    from valley.evaluate.scoring import score_file, table_of
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    scores, _ = score_file(file, benchmark, profile, data, say=say)
+    lines = [json.dumps(asdict(scores), ensure_ascii=False)] if as_json else table_of(scores)
+    print("\n".join(lines))
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="the --out of `valley eval`, scored")],
-    against: Annotated[
-        Path | None, typer.Option(help="another such folder to compare with")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="the folder with the tables, for pictures")
-    ] = None,
+    against: Annotated[Path | None, typer.Option(help="another one, to compare with")] = None,
+    data: Annotated[Path | None, typer.Option(help="the tables' folder, for pictures")] = None,
 ) -> None:
     """Show scores as Markdown, JSON and one page: intervals, published figures, samples."""
     from valley.evaluate.report import write_report

@@ -153,7 +153,7 @@ def test_what_may_pass_is_tried_again(server: Server, status: int) -> None:
 
 def test_tries_end(server: Server) -> None:
     server.answer = lambda body: (500, {"error": {"message": "out of\nmemory"}})
-    with pytest.raises(RemoteError, match="answers 500.*out of"):
+    with pytest.raises(RemoteError, match=r"answers 500.*out of"):
         next(engine(server).run([request()]))
     assert len(server.asked) == remote.TRIES
 

@@ -32,7 +32,9 @@ def test_there_are_vectors_of_every_kind() -> None:
 def test_vectors(function: str) -> None:
     for vector in vectors():
         if vector["function"] == function:
-            assert CHECKERS[function](vector) == vector["expected"], vector
+            assert (
+                CHECKERS[function](vector["inputs"], vector["benchmark"]) == vector["expected"]
+            ), vector
 
 
 def test_every_line_has_prompts_and_every_benchmark_is_asked() -> None:
@@ -66,7 +68,7 @@ def test_valley2_thinks_step_by_step_where_it_was_published_so() -> None:
     prompts = PROMPTS["valley2"]
     ends = {b.name for b in BENCHMARKS if prompts.words(b, row).endswith(ending)}
     assert ends == {"MMMU_DEV_VAL", "MMStar", "OCRBench", "MMVet"}
-    assert not custom({"benchmark": "OCRBench", "inputs": {}})
+    assert not custom({}, "OCRBench")
 
 
 def test_valley_puts_spaces_around_each_picture() -> None:

@@ -16,15 +16,16 @@ from valley.evaluate.prompts.sail_vl import OPTIONS
 from valley.evaluate.prompts.valley2 import OWN
 from valley.types import Image, Part, Text
 
-Vector = Mapping[str, Any]
-Checker = Callable[[Vector], Any]
+Inputs = Mapping[str, Any]
+#: (inputs, name of the benchmark) -> the value of a function.
+Compute = Callable[[Inputs, str], Any]
 _NAMED = {benchmark.name: benchmark for benchmark in BENCHMARKS}
 #: What vectors call a benchmark that is any of its kind.
 _NAMED["MCQ"] = replace(_NAMED["MMStar"], name="MCQ")
 
 
-def benchmark(vector: Vector) -> Benchmark:
-    return _NAMED[vector["inputs"].get("dataset", vector["benchmark"])]
+def benchmark(inputs: Inputs, name: str) -> Benchmark:
+    return _NAMED[inputs.get("dataset", name)]
 
 
 def item(line: Mapping[str, Any]) -> Item:
@@ -46,54 +47,54 @@ def message(parts: Sequence[Part]) -> list[dict[str, str]]:
     ]
 
 
-def built(vector: Vector) -> list[dict[str, str]]:
-    row = item(vector["inputs"]["line"])
+def built(inputs: Inputs, name: str) -> list[dict[str, str]]:
+    row = item(inputs["line"])
     shown = tuple(Image(source) for source in row.media)
-    return message(DEFAULT.request(benchmark(vector), row, shown).messages[-1].parts)
+    return message(DEFAULT.request(benchmark(inputs, name), row, shown).messages[-1].parts)
 
 
-def split(vector: Vector) -> list[dict[str, str]]:
-    pictures = [Image(path) for path in vector["inputs"]["images"]]
-    return message(at_markers(vector["inputs"]["text"], pictures))
+def split(inputs: Inputs, name: str) -> list[dict[str, str]]:
+    pictures = [Image(path) for path in inputs["images"]]
+    return message(at_markers(inputs["text"], pictures))
 
 
-def custom(vector: Vector) -> bool:
+def custom(inputs: Inputs, name: str) -> bool:
     """Whether Valley2 asks a set in words of its own."""
-    asked = benchmark(vector)
+    asked = benchmark(inputs, name)
     return for_benchmark(OWN, asked) is not for_benchmark(DEFAULT.asks, asked)
 
 
-def limits(prompts: PromptSet) -> Checker:
-    def check(vector: Vector) -> list[int | None]:
-        budget = prompts.budget(benchmark(vector))
+def limits(prompts: PromptSet) -> Compute:
+    def check(inputs: Inputs, name: str) -> list[int | None]:
+        budget = prompts.budget(benchmark(inputs, name))
         return [budget.min_pixels, budget.max_pixels]
 
     return check
 
 
-def words(prompts: PromptSet) -> Checker:
-    return lambda vector: prompts.words(benchmark(vector), item(vector["inputs"]["line"]))
+def words(prompts: PromptSet) -> Compute:
+    return lambda inputs, name: prompts.words(benchmark(inputs, name), item(inputs["line"]))
 
 
-def own_words(vector: Vector) -> str:
-    return for_benchmark(OWN, benchmark(vector))(item(vector["inputs"]["line"]))
+def own_words(inputs: Inputs, name: str) -> str:
+    return for_benchmark(OWN, benchmark(inputs, name))(item(inputs["line"]))
 
 
-def reply(prompts: PromptSet, field: str) -> Checker:
-    return lambda vector: prompts.published_reply(benchmark(vector), vector["inputs"][field])
+def reply(prompts: PromptSet, field: str) -> Compute:
+    return lambda inputs, name: prompts.published_reply(benchmark(inputs, name), inputs[field])
 
 
-def sail_reply(vector: Vector) -> str:
-    name = "sail_vl_thinking" if vector["inputs"]["use_cot"] else "sail_vl"
-    return reply(PROMPTS[name], "response")(vector)
+def sail_reply(inputs: Inputs, name: str) -> str:
+    prompts = PROMPTS["sail_vl_thinking" if inputs["use_cot"] else "sail_vl"]
+    return reply(prompts, "response")(inputs, name)
 
 
-def reorganised(vector: Vector) -> str:
+def reorganised(inputs: Inputs, name: str) -> str:
     """The words with `<image>` for each picture, labelled where there are several."""
     parts = gathered(
         [
             Text(part["value"]) if part["type"] == "text" else Image(part["value"])
-            for part in vector["inputs"]["message"]
+            for part in inputs["message"]
         ]
     )
     pictures = sum(isinstance(part, Image) for part in parts)
@@ -101,12 +102,12 @@ def reorganised(vector: Vector) -> str:
     return "".join(f"{label}<image>\n" for label in labels) + parts[-1].text
 
 
-def table_cell(other: str, place: int) -> Checker:
+def table_cell(other: str, place: int) -> Compute:
     """A cell of a column that also holds another, after a table has been written and read."""
-    return lambda vector: as_pandas([vector["inputs"]["prediction"], other])[place] or "nan"
+    return lambda inputs, name: as_pandas([inputs["prediction"], other])[place] or "nan"
 
 
-CHECKERS: dict[str, Checker] = {
+CHECKERS: dict[str, Compute] = {
     "MMMUDataset.split_MMMU": split,
     "ImageMCQDataset.build_prompt": built,
     "ImageVQADataset.build_prompt": built,
@@ -119,7 +120,7 @@ CHECKERS: dict[str, Checker] = {
     "Valley3Chat.get_pixels_limit": limits(PROMPTS["valley2_5"]),
     "Valley3Chat.post_process": reply(PROMPTS["valley2_5"], "generation"),
     "sail_vl.process_response": sail_reply,
-    "sail_vl.build_multi_choice_prompt": lambda vector: OPTIONS(item(vector["inputs"]["line"])),
+    "sail_vl.build_multi_choice_prompt": lambda inputs, name: OPTIONS(item(inputs["line"])),
     "sail_vl.reorganize_prompt": reorganised,
     "internvl.mpo_post_processing": reply(PROMPTS["internvl_mpo"], "response"),
     'dump+load tsv, str() of cell 0 (column also holds "word")': table_cell("word", 0),

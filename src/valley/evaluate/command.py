@@ -24,6 +24,7 @@ from valley.evaluate.benchmarks import Benchmark, benchmark_of
 from valley.evaluate.identity import Source, digest_of_checkpoint
 from valley.evaluate.prompts import BY_FAMILY, BY_MODEL, DEFAULT, PromptSet, prompts_of
 from valley.evaluate.runner import Asker, run
+from valley.evaluate.store import RECORD, REPLIES
 from valley.evaluate.tables import Table, read_table
 from valley.geometry import pick_frames
 from valley.media.limits import Limits
@@ -33,7 +34,6 @@ from valley.model.memory import check_memory
 from valley.planning import Planner
 from valley.types import Budget, Message, Part, Request, Sampling, Size, Video
 
-REPLIES, RECORD = "replies.jsonl", "run.json"
 #: Frames of a clip for a server that cannot be told how many.
 FRAMES = 8
 

@@ -16,6 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from valley.evaluate.items import Answer
 
+#: The files of a run, in the folder of its benchmark.
+REPLIES, RECORD = "replies.jsonl", "run.json"
 #: Seconds between two waits for the disk. What a killed process wrote is kept without them.
 SYNC_EVERY = 1.0
 _ANSWER = TypeAdapter(Answer)

@@ -10,7 +10,7 @@ from typing import Any
 
 from valley.evaluate.items import Answer, Scored, Scores
 from valley.evaluate.scores import profiles_in, read_scores
-from valley.evaluate.store import read_answers
+from valley.evaluate.store import RECORD, REPLIES, read_answers
 
 #: A value of run.json longer than this is cut.
 LONGEST = 400
@@ -70,7 +70,7 @@ def gather(folder: Path) -> list[Result]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: give the --out of `valley eval`")
     results = [
-        Result(scores, tuple(scored), _run(place), read_answers(place / "replies.jsonl"))
+        Result(scores, tuple(scored), _run(place), read_answers(place / REPLIES))
         for place in sorted(path for path in folder.iterdir() if path.is_dir())
         for profile in profiles_in(place)
         for scores, scored in [read_scores(place, profile)]
@@ -81,7 +81,7 @@ def gather(folder: Path) -> list[Result]:
 
 
 def _run(folder: Path) -> Mapping[str, Any]:
-    path = folder / "run.json"
+    path = folder / RECORD
     if not path.exists():
         return {}
     try:
