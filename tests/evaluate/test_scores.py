@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from evaluate.sets import Plain, items
 from valley.evaluate.items import Answer, Item, Profile, Scored, Scores, Verdict
 from valley.evaluate.scores import MISSING, profiles_in, read_scores, score, write_scores
+from valley.evaluate.writing import write_whole
 
 
 @dataclass(frozen=True)
@@ -125,3 +127,15 @@ def test_a_verdict_survives_its_line(tmp_path: Path) -> None:
     scores, _ = score(Benchmark(), items(2), [], profile())
     write_scores(tmp_path, scores, [one])
     assert read_scores(tmp_path, "strict")[1] == [one]
+
+
+def test_a_file_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def pieces() -> Iterator[str]:
+        yield "half"
+        raise OSError("no space left")
+
+    (tmp_path / "a").write_text("before")
+    with pytest.raises(OSError, match="no space"):
+        write_whole(tmp_path / "a", pieces())
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "before"

@@ -9,7 +9,6 @@ OUT/<benchmark>/verdicts.<profile>.jsonl   `Scored`, one a line, without the pic
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from valley.evaluate.items import Answer, Item, Judge, Profile, Scored, Scores, Verdict
 from valley.evaluate.statistics import figures
+from valley.evaluate.writing import write_whole
 
 _SCORES = TypeAdapter(Scores)
 _VERDICT = TypeAdapter(Verdict)
@@ -85,8 +85,10 @@ def write_scores(folder: Path, scores: Scores, scored: Sequence[Scored]) -> None
     """Write both files of a profile. Each appears when it is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(_record(one), ensure_ascii=False) + "\n" for one in scored)
-    _write(folder / f"verdicts.{scores.profile}.jsonl", lines)
-    _write(folder / f"scores.{scores.profile}.json", [_SCORES.dump_json(scores, indent=1).decode()])
+    write_whole(folder / f"verdicts.{scores.profile}.jsonl", lines)
+    write_whole(
+        folder / f"scores.{scores.profile}.json", [_SCORES.dump_json(scores, indent=1).decode()]
+    )
 
 
 def _record(one: Scored) -> dict[str, object]:
@@ -96,16 +98,6 @@ def _record(one: Scored) -> dict[str, object]:
         "reply": one.reply,
         "cells": dict(one.item.cells),
     }
-
-
-def _write(path: Path, pieces: Iterable[str]) -> None:
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    try:
-        with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(pieces)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def profiles_in(folder: Path) -> list[str]:

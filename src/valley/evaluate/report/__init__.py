@@ -8,7 +8,6 @@ The same folder always gives the same three files: no times, no paths.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from valley.evaluate.report.gathering import gather
@@ -16,6 +15,7 @@ from valley.evaluate.report.markdown import markdown
 from valley.evaluate.report.page import render
 from valley.evaluate.report.samples import ItemsOf, choose, with_pictures
 from valley.evaluate.report.summary import ScorerOf, Summary, summarise
+from valley.evaluate.writing import write_whole
 
 
 def write_report(
@@ -38,11 +38,5 @@ def write_report(
         ("report.json", record + "\n"),
         ("report.html", render(summary, samples)),
     ):
-        _write(folder / name, text)
+        write_whole(folder / name, [text])
     return summary
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
-    unfinished.replace(path)
