@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
@@ -18,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import Encoded
+from valley.engine.pictures import Pictures
 from valley.engine.stopping import Cancelled, RepetitionStop
 from valley.engine.streaming import TextStream
 from valley.engine.widening import multiplies_bfloat16, widen
@@ -41,6 +43,7 @@ class LocalEngine:
         self, model: PreTrainedModel, processor: ValleyProcessor, batch_size: int = 8
     ) -> None:
         self.model = model.eval()
+        self.pictures = Pictures(model)
         self.processor = processor
         self.batch_size = batch_size
         self.stop_ids = _stop_ids(model, processor)
@@ -145,9 +148,10 @@ class LocalEngine:
         streamer: TextStream | None = None,
         cancelled: Event | None = None,
     ) -> list[Reply]:
-        inputs = self.processor.collate(batch).to(self.model.device)
-        if "pixel_values" in inputs:
-            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        words = [replace(item, plans=[], patches=[], tiles=[]) for item in batch]
+        inputs = self.processor.collate(words).to(self.model.device)
+        if features := self.pictures.encode(batch):
+            inputs["mm_encoder_outputs"] = {"image": features}
         length = inputs["input_ids"].shape[1]
         loops = RepetitionStop(length)
         criteria = StoppingCriteriaList([loops, *([Cancelled(cancelled)] if cancelled else [])])

@@ -27,6 +27,7 @@ from valley.evaluate.runner import Asker, run
 from valley.evaluate.store import RECORD, REPLIES
 from valley.evaluate.tables import Table, read_table
 from valley.geometry import pick_frames
+from valley.media.limits import DEFAULT as DEFAULT_LIMITS
 from valley.media.limits import Limits
 from valley.media.video import open_video
 from valley.model.files import locate
@@ -46,7 +47,7 @@ class Options:
     url: str | None = None
     prompts: str | None = None
     max_new_tokens: int | None = None
-    batch_size: int = 32
+    batch_size: int = 16
     device: str | None = None
     dtype: str | None = None
     revision: str | None = None
@@ -69,7 +70,7 @@ def evaluate(
                 f"{replies} holds replies: go on with --resume, or choose another --out"
             )
     data = data.absolute()
-    asker = (_remote if options.url else _local)(options, Limits(media_root=data))
+    asker = (remote_asker if options.url else local_asker)(options, Limits(media_root=data))
     errors = 0
     for benchmark in benchmarks:
         table = read_table(data / benchmark.file, benchmark, data)
@@ -115,7 +116,8 @@ def _say_of(table: Table, benchmark: Benchmark) -> None:
         tqdm.write(line, file=sys.stderr)
 
 
-def _local(options: Options, limits: Limits) -> Asker:
+def local_asker(options: Options, limits: Limits = DEFAULT_LIMITS) -> Asker:
+    """A model in this process."""
     name = options.model or "nano"
     directory = locate(name, options.revision)
     planner = Planner.of(directory)
@@ -133,7 +135,8 @@ def _local(options: Options, limits: Limits) -> Asker:
     return Asker(engine, source, prompts, _sampling(options, prompts), opened, limits)
 
 
-def _remote(options: Options, limits: Limits) -> Asker:
+def remote_asker(options: Options, limits: Limits = DEFAULT_LIMITS) -> Asker:
+    """A model behind an address."""
     engine = RemoteEngine(str(options.url), options.model, parallel=options.batch_size)
     source = Source(engine.model, url=engine.url)
     prompts = _prompts(options, DEFAULT)
