@@ -35,8 +35,6 @@ MAY_IMPORT_LATE = frozenset({"cli.py", "__init__.py"})
 #: Packages of the extras: a module that uses one is importable without it.
 EXTRAS = frozenset(
     {
-        *("easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow", "peft", "matplotlib"),
-        *("httpx2", "tenacity"),
         "easy_vqa",
         "fontTools",
         "math_verify",
@@ -45,6 +43,8 @@ EXTRAS = frozenset(
         "pyarrow",
         "peft",
         "matplotlib",
+        "httpx2",
+        "tenacity",
     }
 )
 #: May be imported without torch and transformers being loaded.

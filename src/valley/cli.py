@@ -379,6 +379,20 @@ def score(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="the --out of `valley eval`, scored")],
+    against: Annotated[Path | None, typer.Option(help="another one, to compare with")] = None,
+    data: Annotated[Path | None, typer.Option(help="the tables' folder, for pictures")] = None,
+) -> None:
+    """Show scores as Markdown, JSON and one page: intervals, published figures, samples."""
+    from valley.evaluate.report import write_report
+    from valley.evaluate.report.sources import items_in, scorer_of
+
+    write_report(folder, against, scorer_of, items_in(data) if data else None)
+    print(folder / "report.html")
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What will run on this machine, and why not."""
     from valley.doctor import checks, table

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -12,6 +14,7 @@ from PIL import Image, ImageDraw
 from evaluate.sets import Pairs, Plain, Points
 from valley.evaluate.items import Answer, Item, Profile, Scorer
 from valley.evaluate.scores import score, write_scores
+from valley.evaluate.store import Store
 
 SCORERS: dict[str, Scorer] = {"plain": Plain(), "pairs": Pairs(), "points": Points()}
 PROFILE = Profile("strict", "1", list, scorers=SCORERS)
@@ -68,6 +71,9 @@ def make_run(out: Path, model: str = "nano", right: float = 0.6, seed: int = 1) 
             answers.append(Answer(item.id, "key", text=text, error=error))
         scores, scored = score(Benchmark(name, kind), items_of(name), answers[:119], PROFILE)
         write_scores(out / name, scores, scored)
+        with Store(out / name / "replies.jsonl") as store:
+            for answer in answers[:119]:
+                store.append(replace(answer, raw=f"<think>I see it.</think>{answer.text}"))
         run = {
             "source": {"model": model, "family": "sail_vl", "url": ""},
             "prompts": {"name": "sail_vl", "version": "1"},
@@ -82,3 +88,28 @@ def make_run(out: Path, model: str = "nano", right: float = 0.6, seed: int = 1) 
 
 def scorer_of(profile: str, benchmark: str) -> Scorer:
     return SCORERS[KINDS[benchmark]]
+
+
+def write_tables(data: Path) -> Path:
+    """The items as the tables that people have, pictures in base64."""
+    data.mkdir()
+    for name in KINDS:
+        of = items_of(name)
+        columns = list(of[0].cells)
+        lines = [["index", *columns, "image", "l2-category", "image_path"]]
+        for item in of:
+            image = base64.b64encode(_png(item.media[0])).decode() + "A" * 80 * (item.id == "0")
+            words = [" ".join(item.cells[column].split()) for column in columns]
+            lines.append([item.id, *words, image, "", item.cells["picture"]])
+        text = "\n".join("\t".join(line) for line in lines)
+        (data / f"{name}.tsv").write_text(text, encoding="utf-8")
+    return data
+
+
+def _png(media: object) -> bytes:
+    if isinstance(media, bytes):
+        return media
+    assert isinstance(media, Image.Image)
+    buffer = BytesIO()
+    media.save(buffer, "PNG")
+    return buffer.getvalue()

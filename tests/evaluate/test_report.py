@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluate.made import HOSTILE, PROFILE, SCORERS, items_of, make_run, scorer_of
+from evaluate.made import HOSTILE, PROFILE, SCORERS, items_of, make_run, scorer_of, write_tables
 from evaluate.sets import items, run
+from valley.cli import main
 from valley.evaluate.items import Figure, Item, Scored, Scores, Verdict
 from valley.evaluate.published import AVERAGES, benchmarks_of_columns, tables
 from valley.evaluate.report import write_report
@@ -21,6 +22,8 @@ from valley.evaluate.report.gathering import Result, gather
 from valley.evaluate.report.markdown import markdown
 from valley.evaluate.report.page import render
 from valley.evaluate.report.samples import PICTURE_BYTES, Sample, choose, with_pictures
+from valley.evaluate.report.sources import items_in
+from valley.evaluate.report.sources import scorer_of as scorer_of_name
 from valley.evaluate.report.summary import summarise
 from valley.evaluate.report.wording import chance, number, signed, visible
 from valley.evaluate.statistics import compare
@@ -119,6 +122,34 @@ def test_without_data_and_without_another_run(runs: tuple[Path, Path]) -> None:
     page = Reading((runs[1] / "report.html").read_text(encoding="utf-8"))
     assert "img" not in [tag for tag, _ in page.tags]
     assert "Which colour has the spot in picture 1?" in page.text
+
+
+def test_what_was_written_and_why_nothing_was(written: Path) -> None:
+    page = Reading((written / "report.html").read_text(encoding="utf-8"))
+    assert "<think>I see it.</think>" in page.text
+    assert "none: the picture cannot be opened" in page.text
+
+
+def test_the_command(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_tables(runs[0].parent / "data")
+    with pytest.raises(SystemExit) as stop:
+        main(["report", str(runs[0]), "--against", str(runs[1]), "--data", str(data)])
+    assert not stop.value.code
+    assert capsys.readouterr().out.strip() == str(runs[0] / "report.html")
+    text = (runs[0] / "report.html").read_text(encoding="utf-8")
+    page = Reading(text)
+    assert [tag for tag, _ in page.tags].count("img") > 200
+    assert "Against nano before" in page.text
+    assert json.loads((runs[0] / "report.json").read_text())["benchmarks"][1]["comparison"]
+
+
+def test_names_that_are_not_known_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no benchmark 'Chess'"):
+        scorer_of_name("strict", "Chess")
+    with pytest.raises(ValueError, match="no profile 'lenient': score again by"):
+        scorer_of_name("lenient", "MMStar")
+    with pytest.raises(ValueError, match=r"MMStar.tsv is not there"):
+        items_in(tmp_path)("MMStar")
 
 
 def result(benchmark: str, percent: float, half: float = 1.0, full: float = 100.0) -> Result:

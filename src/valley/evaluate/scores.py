@@ -54,7 +54,7 @@ def score(
         )
     scorer = profile.scorers[benchmark.kind]
     last = {answer.id: answer for answer in answers}
-    items = list(items)
+    items = profile.read(list(items))
     if not items:
         raise ValueError(f"{benchmark.name} has no items: there is nothing to score")
     replied = [item for item in items if item.id in last and last[item.id].error is None]

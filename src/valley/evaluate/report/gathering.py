@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valley.evaluate.items import Scored, Scores
+from valley.evaluate.items import Answer, Scored, Scores
 from valley.evaluate.scores import profiles_in, read_scores
+from valley.evaluate.store import RECORD, REPLIES, read_answers
 
 #: A value of run.json longer than this is cut.
 LONGEST = 400
@@ -19,11 +20,13 @@ HIDDEN = frozenset({"table.path"})
 
 @dataclass(frozen=True)
 class Result:
-    """One benchmark scored by one profile. `run`: what its replies were made with."""
+    """One benchmark scored by one profile. `run`: what its replies were made with. `answers`: the
+    replies as they came, by item."""
 
     scores: Scores
     scored: tuple[Scored, ...]
     run: Mapping[str, Any]
+    answers: Mapping[str, Answer] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -67,7 +70,7 @@ def gather(folder: Path) -> list[Result]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: give the --out of `valley eval`")
     results = [
-        Result(scores, tuple(scored), _run(place))
+        Result(scores, tuple(scored), _run(place), read_answers(place / REPLIES))
         for place in sorted(path for path in folder.iterdir() if path.is_dir())
         for profile in profiles_in(place)
         for scores, scored in [read_scores(place, profile)]
@@ -78,7 +81,7 @@ def gather(folder: Path) -> list[Result]:
 
 
 def _run(folder: Path) -> Mapping[str, Any]:
-    path = folder / "run.json"
+    path = folder / RECORD
     if not path.exists():
         return {}
     try:

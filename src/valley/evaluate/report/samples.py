@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from PIL import Image
 
-from valley.evaluate.items import Item, Scored
+from valley.evaluate.items import Answer, Item, Scored
 from valley.evaluate.report.gathering import Result
 from valley.geometry import spread_frames
 from valley.media import MediaError, media_kind, open_image, open_video
@@ -31,12 +31,14 @@ LONGEST = 3000
 
 @dataclass(frozen=True)
 class Sample:
-    """One item on the page. `pictures`: data URIs; `problem`: why some are not there."""
+    """One item on the page. `answer`: the reply as it came. `pictures`: data URIs; `problem`: why
+    some are not there."""
 
     benchmark: str
     profile: str
     state: State
     scored: Scored
+    answer: Answer | None = None
     pictures: tuple[str, ...] = ()
     problem: str = ""
 
@@ -45,6 +47,12 @@ class Sample:
         """Letter, text, and whether it is the answer."""
         item = self.scored.item
         return [(letter, text, letter == item.answer) for letter, text in item.options.items()]
+
+    @property
+    def whole(self) -> str:
+        """All that the model wrote, where it wrote more than the reply."""
+        raw = self.answer.raw if self.answer else ""
+        return raw if raw.strip() != (self.scored.reply or "").strip() else ""
 
     @property
     def category(self) -> str:
@@ -72,7 +80,11 @@ def choose(result: Result, limit: int = ITEMS) -> list[Sample]:
         share = (limit - len(chosen)) // (len(states) - left)
         picked = spread_frames(len(rows), share) if share else []
         chosen += [(rows[number], state) for number in picked]
-    return [Sample(*result.key, state, result.scored[row]) for row, state in sorted(chosen)]
+    return [
+        Sample(*result.key, state, one, result.answers.get(one.item.id))
+        for row, state in sorted(chosen)
+        for one in [result.scored[row]]
+    ]
 
 
 def with_pictures(samples: Sequence[Sample], items_of: ItemsOf | None) -> list[Sample]:
