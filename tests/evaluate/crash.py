@@ -41,7 +41,7 @@ def work(data: Path, out: Path, model: str | None) -> int:
     # Only here, in the child: what a process has computed with torch does not survive its copying.
     from valley.evaluate.command import Options, evaluate
 
-    return evaluate([POPE.name], data, out, Options(model, batch_size=8), None, resume=True)
+    return evaluate([POPE.name], data, out, Options(model, batch_size=4), None, resume=True)
 
 
 def start(data: Path, out: Path, model: str | None) -> int:
