@@ -17,7 +17,7 @@ ROOT = Path(valley.__file__).parent
 #: From the bottom up: a module may import from its own rank and from those before it.
 RANKS: tuple[frozenset[str], ...] = (
     frozenset({"types"}),
-    frozenset({"geometry", "prompt"}),
+    frozenset({"geometry", "prompt", "schema"}),
     frozenset({"tiling", "dynamic_tiling", "grounding"}),
     frozenset({"families"}),
     frozenset({"media", "pixels"}),
@@ -34,7 +34,10 @@ RANKS: tuple[frozenset[str], ...] = (
 MAY_IMPORT_LATE = frozenset({"cli.py", "__init__.py"})
 #: Packages of the extras: a module that uses one is importable without it.
 EXTRAS = frozenset(
-    {"easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow", "peft", "matplotlib"}
+    {
+        *("easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow", "peft", "matplotlib"),
+        *("fastapi", "starlette", "uvicorn", "llguidance", "limits", "prometheus_client"),
+    }
 )
 #: May be imported without torch and transformers being loaded.
 LIGHT = (
@@ -54,6 +57,10 @@ LIGHT = (
     "valley.data.formats",
     "valley.data.mixing",
     "valley.data.packing",
+    "valley.schema",
+    "valley.serve.app",
+    "valley.serve.front",
+    "valley.serve.run",
     "valley.train",
     "valley.train.difficulty",
     "valley.train.fill_in",

@@ -1,0 +1,58 @@
+"""Replies that are JSON of a given schema, token by token (llguidance)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+from valley.schema import grammar_of
+
+
+class Vocabulary:
+    """A tokenizer as llguidance sees it; takes about a second for a large one."""
+
+    def __init__(self, tokenizer: Any, size: int, stop_ids: list[int]) -> None:
+        from llguidance import LLTokenizer
+
+        backend = tokenizer.backend_tokenizer
+        self.size = size
+        # Through JSON text: padding and truncation are no part of a vocabulary.
+        content = json.loads(backend.to_str()) | {"padding": None, "truncation": None}
+        self.inner = LLTokenizer(json.dumps(content), n_vocab=size, eos_token=stop_ids)
+
+
+class Constraint(LogitsProcessor):
+    """Forbids every token after which a row could no longer become JSON of the schema.
+
+    `prompt_length`: ids in front of the reply. A row that is complete can only end. One row each.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, schema: str, prompt_length: int) -> None:
+        from llguidance import LLMatcher
+
+        self._matcher = LLMatcher(vocabulary.inner, grammar_of(schema), log_level=0)
+        self._mask = torch.zeros(-(-vocabulary.size // 32), dtype=torch.int32)
+        self._seen = prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """`[1, T]` ids, `[1, V]` scores -> `[1, V]` scores."""
+        told = input_ids[0, self._seen :].tolist()
+        self._seen += len(told)
+        if told and not self._matcher.is_stopped():
+            self._matcher.consume_tokens(told)
+        if self._matcher.is_error():
+            raise ValueError(f"the schema cannot be followed: {self._matcher.get_error()}")
+        self._matcher.unsafe_compute_mask_ptr(self._mask.data_ptr(), 4 * len(self._mask))
+        return scores.masked_fill(
+            ~_bits(self._mask, scores.shape[-1]).to(scores.device), -torch.inf
+        )
+
+
+def _bits(mask: Tensor, count: int) -> Tensor:
+    """Packed `[ceil(V / 32)]` int32 -> `[V]` bool."""
+    bits = (mask[:, None] >> torch.arange(32, dtype=torch.int32)) & 1
+    return bits.flatten()[:count].bool()
