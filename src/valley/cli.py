@@ -343,7 +343,7 @@ def serve(
     rate_limit: Annotated[
         str | None, typer.Option(help="requests for each key, such as 600/minute")
     ] = None,
-    engine: Annotated[Literal["local"], typer.Option(help="what runs the model")] = "local",
+    engine: Annotated[str, typer.Option(help="what runs the model: local")] = "local",
     served_name: Annotated[
         str | None, typer.Option(help="the model's name in requests; its last path part")
     ] = None,
@@ -366,6 +366,7 @@ def serve(
         api_keys=tuple(api_key or ()),
         hosts=tuple(allow_host or ()),
         insecure=insecure,
+        engine=engine,
         device=device,
         dtype=dtype,
         allow_urls=allow_urls,

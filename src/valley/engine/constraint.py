@@ -26,9 +26,9 @@ class Vocabulary:
 
 
 class Constraint(LogitsProcessor):
-    """Forbids every token after which a row could no longer become JSON of the schema.
+    """Forbids every token after which one reply could no longer become JSON of the schema.
 
-    `prompt_length`: ids in front of the reply. A row that is complete can only end. One row each.
+    `prompt_length`: ids in front of the reply. A reply that is complete can only end.
     """
 
     def __init__(self, vocabulary: Vocabulary, schema: str, prompt_length: int) -> None:
@@ -50,6 +50,18 @@ class Constraint(LogitsProcessor):
         return scores.masked_fill(
             ~_bits(self._mask, scores.shape[-1]).to(scores.device), -torch.inf
         )
+
+
+class RowConstraints(LogitsProcessor):
+    """One constraint for each row of a batch."""
+
+    def __init__(self, constraints: list[Constraint]) -> None:
+        self._constraints = constraints
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """`[B, T]` ids, `[B, V]` scores -> `[B, V]` scores."""
+        rows = zip(self._constraints, input_ids.split(1), scores.split(1), strict=True)
+        return torch.cat([constraint(ids, row) for constraint, ids, row in rows])
 
 
 def _bits(mask: Tensor, count: int) -> Tensor:

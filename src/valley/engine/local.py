@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
@@ -13,11 +14,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, PreTrainedModel, StoppingCriteriaList
+from transformers import (
+    AutoModelForImageTextToText,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteriaList,
+)
 from transformers.utils.logging import disable_progress_bar
 
 import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import Encoded
+from valley.engine.constraint import Constraint, RowConstraints, Vocabulary
 from valley.engine.stopping import Cancelled, RepetitionStop
 from valley.engine.streaming import TextStream
 from valley.engine.widening import multiplies_bfloat16, widen
@@ -78,6 +85,12 @@ class LocalEngine:
         if model.device.type == "cpu" and not multiplies_bfloat16():
             widen(model)
         return cls(model, processor, batch_size)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What schemas are followed with."""
+        size = self.model.get_output_embeddings().out_features
+        return Vocabulary(self.processor.tokenizer, size, self.stop_ids)
 
     def run(self, requests: Iterable[Request], sampling: Sampling = Sampling()) -> Iterator[Reply]:
         """Replies in order. Requests are read ahead by a few batches and grouped by length."""
@@ -146,6 +159,7 @@ class LocalEngine:
             output = self.model.generate(
                 **inputs,
                 **self._arguments(sampling),
+                logits_processor=self._constraints(sampling, len(batch), length),
                 stopping_criteria=criteria,
                 streamer=streamer,
             )
@@ -154,6 +168,14 @@ class LocalEngine:
             self._reply(item, row, index in loops.looping, sampling)
             for index, (item, row) in enumerate(zip(batch, rows, strict=True))
         ]
+
+    def _constraints(
+        self, sampling: Sampling, rows: int, length: int
+    ) -> LogitsProcessorList | None:
+        if (schema := sampling.schema) is None:
+            return None
+        each = [Constraint(self.vocabulary, schema, length) for _ in range(rows)]
+        return LogitsProcessorList([RowConstraints(each)])
 
     def _arguments(self, sampling: Sampling) -> dict[str, Any]:
         """Spells out every choice that a checkpoint's generation_config could make otherwise."""

@@ -5,14 +5,14 @@ import json
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from valley.serve.errors import ApiError
 from valley.serve.front import Front
-from valley.serve.guard import Application, Guard, Receive
+from valley.serve.guard import Application, Guard, Receive, Send
 from valley.serve.metrics import Metrics
 from valley.serve.schemas import (
     ChatChunk,
@@ -110,7 +110,9 @@ def _add_errors(app: Any) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
-        return answer(ApiError(error.status_code, str(error.detail)))
+        said = answer(ApiError(error.status_code, str(error.detail)))
+        said.headers.update(error.headers or {})
+        return said
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
@@ -120,6 +122,8 @@ def _add_errors(app: Any) -> None:
 def _first_problem(problems: Any) -> ApiError:
     """The first of pydantic's findings. What was sent is not repeated."""
     problem = problems[0]
+    if problem["type"] == "json_invalid":
+        return ApiError(400, "the body is not JSON")
     where = ".".join(str(part) for part in problem["loc"][1:])
     text = problem["msg"].removeprefix("Value error, ")
     return ApiError(400, f"{where}: {text}" if where else text, where or None)
@@ -128,6 +132,13 @@ def _first_problem(problems: Any) -> ApiError:
 def _add_api(app: Any, front: Front) -> None:
     from fastapi import Request
     from fastapi.responses import StreamingResponse
+
+    class EventStream(StreamingResponse):
+        """Ends the work at once where the client goes away."""
+
+        async def stream_response(self, send: Send) -> None:
+            async with aclosing(self.body_iterator):
+                await super().stream_response(send)
 
     started = int(time.time())
     stream = {"text/event-stream": {"schema": ChatChunk.model_json_schema()}}
@@ -146,7 +157,7 @@ def _add_api(app: Any, front: Front) -> None:
             return await _while_connected(request.receive, front.complete(body))
         chunks = front.chunks(body)
         first = await _while_connected(request.receive, anext(chunks))
-        return StreamingResponse(_events(first, chunks), media_type="text/event-stream")
+        return EventStream(_events(first, chunks), media_type="text/event-stream")
 
     @app.post("/v1/count", responses=_ANSWERS)
     async def count(body: ChatRequest) -> Count:
@@ -192,16 +203,17 @@ def _add_state(app: Any, front: Front, metrics: Metrics) -> None:
 
 
 async def _events(
-    first: ChatChunk | ApiError, rest: AsyncIterator[ChatChunk | ApiError]
-) -> AsyncIterator[str]:
+    first: ChatChunk | ApiError, rest: AsyncGenerator[ChatChunk | ApiError, None]
+) -> AsyncGenerator[str, None]:
     """Server-sent events; the last says that it was the last."""
     item: ChatChunk | ApiError | None = first
-    while item is not None:
-        if isinstance(item, ApiError):
-            yield f"data: {json.dumps(item.record())}\n\n"
-        else:
-            yield f"data: {item.model_dump_json(exclude_none=True)}\n\n"
-        item = await anext(rest, None)
+    async with aclosing(rest):
+        while item is not None:
+            if isinstance(item, ApiError):
+                yield f"data: {json.dumps(item.record())}\n\n"
+            else:
+                yield f"data: {item.model_dump_json(exclude_none=True)}\n\n"
+            item = await anext(rest, None)
     yield "data: [DONE]\n\n"
 
 

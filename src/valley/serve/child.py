@@ -11,13 +11,11 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from functools import cached_property
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
 from valley.encoding import Encoded
-from valley.engine.constraint import Vocabulary
 from valley.engine.local import LocalEngine
 from valley.media.limits import Limits
 from valley.planning import Planner
@@ -35,15 +33,10 @@ class Child:
         self._limits = Limits(**options["limits"])
         self._planner = Planner.of(directory)
         self.engine = LocalEngine.from_checkpoint(directory, options["device"], options["dtype"])
-        self.scheduler = Scheduler(self.engine, lambda: self.vocabulary)
+        self.scheduler = Scheduler(self.engine)
         self._preparer = Preparer(self._encode, self._encoded)
         #: What other threads want the main thread to do.
         self._orders: SimpleQueue[Callable[[], list[Event]]] = SimpleQueue()
-
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        size = self.engine.model.get_output_embeddings().out_features
-        return Vocabulary(self.engine.processor.tokenizer, size, self.engine.stop_ids)
 
     def run(self) -> None:
         """Answer for ever."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from valley.serve.admission import Admission, Planned
@@ -12,12 +12,12 @@ from valley.serve.errors import ApiError
 from valley.serve.metrics import Metrics
 from valley.serve.room import Room
 from valley.serve.schemas import ChatChunk, ChatCompletion, ChatRequest, Count, CountedMedia
-from valley.serve.settings import Settings
+from valley.serve.settings import ENGINES, Settings
 from valley.serve.supervisor import Event, Supervisor
 from valley.serve.wire import Frame
 
 #: Seconds that a request waits for an engine that is starting.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Front:
@@ -25,7 +25,9 @@ class Front:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self._metrics = settings, metrics
-        self.engine = Supervisor(settings.engine_options(), self._on_ready)
+        self.engine = Supervisor(
+            ENGINES[settings.engine], settings.engine_options(), self._on_ready
+        )
         self._admission: Admission | None = None
         self._room = Room(settings.max_queue, settings.max_queue_bytes)
 
@@ -53,7 +55,7 @@ class Front:
         async with self._answering(body) as (completion, events):
             return await completion.whole(events)
 
-    async def chunks(self, body: ChatRequest) -> AsyncIterator[ChatChunk | ApiError]:
+    async def chunks(self, body: ChatRequest) -> AsyncGenerator[ChatChunk | ApiError, None]:
         """Chunks of the answer. Errors before the first are raised; a later one is the last item,
         because the status has been sent."""
         begun = False

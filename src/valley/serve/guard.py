@@ -11,6 +11,7 @@ import hmac
 import json
 import logging
 import time
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -71,10 +72,13 @@ class Guard:
         started = time.monotonic()
         try:
             self._check(scope)
-            body = _Body(receive, self._settings.max_body, self._settings.body_seconds)
+            body = _Body(receive, answer, self._settings)
             await self._app(scope, body, answer)
         except ApiError as error:
             await answer.refuse(error)
+        except Exception as error:  # said without its message, which may hold what was sent
+            logger.error("%s at %s", type(error).__name__, place_of(error))
+            await answer.refuse(ApiError(500, f"the server failed: {type(error).__name__}"))
         finally:
             route = scope["path"] if scope["path"] in self._routes else "other"
             seconds = time.monotonic() - started
@@ -144,9 +148,9 @@ class Rate:
 class _Body:
     """`receive` of a body that is not too large and does not take for ever."""
 
-    def __init__(self, receive: Receive, most: int, seconds: float) -> None:
-        self._receive, self._most = receive, most
-        self._deadline = time.monotonic() + seconds
+    def __init__(self, receive: Receive, answer: _Answer, settings: Settings) -> None:
+        self._receive, self._answer, self._most = receive, answer, settings.max_body
+        self._deadline = time.monotonic() + settings.body_seconds
         self._size, self._whole = 0, False
 
     async def __call__(self) -> Message:
@@ -156,36 +160,50 @@ class _Body:
             left = self._deadline - time.monotonic()
             message = await asyncio.wait_for(self._receive(), max(0.0, left))
         except TimeoutError:
-            raise ApiError(408, "the body did not arrive in time") from None
+            raise self._refusal(ApiError(408, "the body did not arrive in time")) from None
         self._size += len(message.get("body", b""))
         if self._size > self._most:
-            raise _too_large(self._most)
+            raise self._refusal(_too_large(self._most))
         self._whole = not message.get("more_body", False)
         return message
 
+    def _refusal(self, error: ApiError) -> ApiError:
+        """Frameworks answer any error while reading a body with one of their own."""
+        self._answer.instead = error
+        return error
+
 
 class _Answer:
-    """`send` with the security headers; remembers the status."""
+    """`send` with the security headers; remembers the status. `instead`: sent in place of what
+    the application says."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status = 0
+        self.instead: ApiError | None = None
 
     async def __call__(self, message: Message) -> None:
+        if self.instead is None:
+            await self._pass(message)
+        else:
+            await self.refuse(self.instead)
+
+    async def refuse(self, error: ApiError) -> None:
+        """Send an error, unless an answer has begun: then there is nothing left but to end it."""
+        if self.status:
+            return
+        body = json.dumps(error.record()).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        pairs = [(n.lower().encode(), v.encode()) for n, v in (headers | error.headers).items()]
+        await self._pass({"type": "http.response.start", "status": error.status, "headers": pairs})
+        await self._pass({"type": "http.response.body", "body": body})
+
+    async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             added = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
             message = {**message, "headers": [*message.get("headers", ()), *added]}
         await self._send(message)
-
-    async def refuse(self, error: ApiError) -> None:
-        if self.status:  # an answer has begun: there is nothing left but to end it
-            return
-        body = json.dumps(error.record()).encode()
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        pairs = [(n.lower().encode(), v.encode()) for n, v in (headers | error.headers).items()]
-        await self({"type": "http.response.start", "status": error.status, "headers": pairs})
-        await self({"type": "http.response.body", "body": body})
 
 
 def _host_name(host: str) -> str:
@@ -198,3 +216,9 @@ def _host_name(host: str) -> str:
 
 def _too_large(most: int) -> ApiError:
     return ApiError(413, f"the body is larger than {most} bytes, the limit of this server")
+
+
+def place_of(error: BaseException) -> str:
+    """File and line where an error was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"

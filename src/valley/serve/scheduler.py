@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from valley.encoding import Encoded
-from valley.engine.constraint import Constraint, Vocabulary
+from valley.engine.constraint import Constraint
 from valley.engine.features import FeatureCache
 from valley.engine.local import MAX_BATCH_TOKENS, LocalEngine
 from valley.engine.running import Filling, Rows
@@ -58,13 +58,11 @@ class Scheduler:
     def __init__(
         self,
         engine: LocalEngine,
-        vocabulary: Callable[[], Vocabulary],
         max_rows: int = 16,
         max_tokens: int = MAX_BATCH_TOKENS,
         fill_tokens: int = 512,
     ) -> None:
         self.engine, self.features = engine, FeatureCache(engine.model)
-        self._vocabulary = vocabulary
         self._max_rows, self._max_tokens, self._fill_tokens = max_rows, max_tokens, fill_tokens
         self.waiting: deque[Job] = deque()
         self.running: list[Running] = []
@@ -187,7 +185,7 @@ class Scheduler:
         processor = self.engine.processor
         constraint = None
         if sampling.schema is not None:
-            constraint = Constraint(self._vocabulary(), sampling.schema, len(prompt))
+            constraint = Constraint(self.engine.vocabulary, sampling.schema, len(prompt))
         chooser = Chooser(prompt, sampling, constraint, job.ask.log_probs, choice)
         ends = {*self.engine.stop_ids, self.engine.pad_id}
         return ReplyWriter(chooser, sampling, processor.tokenizer, processor.hidden_ids, ends)

@@ -9,6 +9,8 @@ from typing import Any
 
 from valley.media.limits import Limits
 
+#: The module that is an engine process, by the name of the engine.
+ENGINES = {"local": "valley.serve.child"}
 #: Ports that media may be fetched from.
 URL_PORTS = frozenset({80, 443})
 
@@ -30,6 +32,7 @@ class Settings:
     api_keys: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     insecure: bool = False
+    engine: str = "local"
     device: str | None = None
     dtype: str | None = None
     allow_urls: bool = False
@@ -49,6 +52,8 @@ class Settings:
                 f"listening on {self.host} without a key lets everybody in: give --api-key, "
                 "or --insecure if that is meant"
             )
+        if self.engine not in ENGINES:
+            raise ValueError(f"unknown engine {self.engine!r}: use {', '.join(ENGINES)}")
         if any(len(key) < 8 or not key.isascii() for key in self.api_keys):
             raise ValueError("an API key needs at least 8 ASCII characters")
         if self.media_root is not None and not self.media_root.is_dir():

@@ -32,14 +32,16 @@ class EngineLost(ApiError):
 
 
 class Supervisor:
-    """Starts `python -m valley.serve.child` and starts it again whenever it ends.
+    """Starts `python -m MODULE` and starts it again whenever it ends.
 
     `on_ready` is told what each new engine says of itself. `running` and `waiting` are the
     engine's own numbers.
     """
 
-    def __init__(self, options: dict[str, Any], on_ready: Callable[[Frame], None]) -> None:
-        self._options, self._on_ready = options, on_ready
+    def __init__(
+        self, module: str, options: dict[str, Any], on_ready: Callable[[Frame], None]
+    ) -> None:
+        self._module, self._options, self._on_ready = module, options, on_ready
         self._open: dict[int, asyncio.Queue[Event | None]] = {}
         self._numbers = 0
         self._writer: asyncio.StreamWriter | None = None
@@ -80,7 +82,7 @@ class Supervisor:
         """One engine from its start to its end; whether it got ready."""
         ours, theirs = socket.socketpair()
         with theirs:
-            arguments = ("-m", "valley.serve.child", str(theirs.fileno()))
+            arguments = ("-m", self._module, str(theirs.fileno()))
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, *arguments, json.dumps(self._options), pass_fds=[theirs.fileno()]
             )
