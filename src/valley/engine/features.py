@@ -50,12 +50,15 @@ def pictures(encoded: Encoded) -> list[Picture]:
 
 
 class FeatureCache:
-    """Features `[n, D]` of pictures by their content; those used longest ago are let go."""
+    """Features `[n, D]` of pictures by their content; those used longest ago are let go.
+
+    `size`: bytes kept. `hits`, `misses`: pictures that were known, and that were not.
+    """
 
     def __init__(self, model: Any, max_bytes: int = MAX_BYTES) -> None:
         self._model, self._max_bytes = model, max_bytes
         self._known: OrderedDict[bytes, Tensor] = OrderedDict()
-        self._bytes = 0
+        self.size = 0
         self.hits = self.misses = 0
 
     def of(self, encoded: Encoded) -> list[Tensor]:
@@ -87,8 +90,8 @@ class FeatureCache:
     def _keep(self, key: bytes, features: Tensor) -> None:
         if key not in self._known:
             self._known[key] = features
-            self._bytes += features.nbytes
+            self.size += features.nbytes
         self._known.move_to_end(key)
-        while self._bytes > self._max_bytes:
+        while self.size > self._max_bytes:
             _, old = self._known.popitem(last=False)
-            self._bytes -= old.nbytes
+            self.size -= old.nbytes

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from valley.counting import Counted, counted, writer_of
 from valley.geometry import Plan
-from valley.media.limits import refusal
+from valley.media.limits import reading, refusal
 from valley.media.sources import open_binary, scheme_of
 from valley.planning import Planner, lay_out, pictures_of
 from valley.prompt import Writer
@@ -121,7 +121,7 @@ class Admission:
             url, scheme = unquote(urlsplit(url).path), ""
         if not scheme and self._settings.media_root is None:
             raise refusal(url, "files of the server are not opened: send a data URI")
-        with open_binary(url, self._settings.limits) as file:
+        with reading(url), open_binary(url, self._settings.limits) as file:
             return file.read(self._settings.limits.max_bytes)
 
     def _sampling(self, body: ChatRequest, prompt_tokens: int) -> Sampling:

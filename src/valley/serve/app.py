@@ -136,9 +136,13 @@ def _add_api(app: Any, front: Front) -> None:
     class EventStream(StreamingResponse):
         """Ends the work at once where the client goes away."""
 
+        body_iterator: AsyncGenerator[str, None]
+
         async def stream_response(self, send: Send) -> None:
-            async with aclosing(self.body_iterator):
+            try:
                 await super().stream_response(send)
+            finally:
+                await self.body_iterator.aclose()
 
     started = int(time.time())
     stream = {"text/event-stream": {"schema": ChatChunk.model_json_schema()}}

@@ -10,11 +10,11 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from valley.serve.errors import ApiError
 from valley.serve.metrics import Metrics
@@ -30,6 +30,7 @@ logger = logging.getLogger("valley.serve")
 #: Open to everybody who reaches the port: whether the server lives, and the page, which holds no
 #: data and asks for the key itself.
 OPEN = frozenset({"/", "/health", "/ready"})
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::\d{1,5})?")
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -208,10 +209,8 @@ class _Answer:
 
 def _host_name(host: str) -> str:
     """The name without the port; "" where it makes no sense."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
+    match = _HOST.fullmatch(host)
+    return (match[1] or match[2]).lower() if match else ""
 
 
 def _too_large(most: int) -> ApiError:

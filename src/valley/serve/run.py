@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from typing import Any
 
 from valley.serve.app import create_app
+from valley.serve.guard import Application
 from valley.serve.settings import Settings
 
 #: Seconds that open answers get when the server is told to stop.
@@ -16,13 +18,19 @@ LAST_SECONDS = 10
 def serve(settings: Settings) -> None:
     """Serve until interrupted. Raises ValueError where the address cannot be had."""
     app = create_app(settings)
-    import uvicorn
-
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.WARNING)
     logging.getLogger("valley.serve").setLevel(logging.INFO)
-    listener = _listen(settings)
+    listener = listen(settings)
     host, port = listener.getsockname()[:2]
     print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)  # noqa: T201
+    with listener:
+        http_server(app).run(sockets=[listener])
+
+
+def http_server(app: Application) -> Any:
+    """uvicorn's server; it says nothing of itself and logs nothing that was sent."""
+    import uvicorn
+
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -31,11 +39,11 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=LAST_SECONDS,
         h11_max_incomplete_event_size=65_536,
     )
-    with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """A socket on the address that the settings name."""
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]

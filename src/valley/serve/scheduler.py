@@ -107,7 +107,7 @@ class Scheduler:
             waited = time.monotonic() - job.arrived
             try:
                 prompts.append(self._embedded(job))
-            except (ValueError, RuntimeError) as error:
+            except Exception as error:  # whatever it is, its mates go on
                 events.append(failed(job.number, error))
                 continue
             taken.append(job)
@@ -165,7 +165,7 @@ class Scheduler:
         for row, scores in zip(rows, logits, strict=True):
             try:
                 chosen = row.writer.chooser.choose(scores)
-            except (ValueError, RuntimeError) as error:
+            except Exception as error:  # whatever it is, its mates go on
                 row.writer.finish = "stop"
                 events.append(failed(row.job.number, error))
                 continue
