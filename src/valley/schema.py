@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 #: Any JSON object.
@@ -29,13 +30,22 @@ def grammar_of(schema: str) -> str:
     except ImportError:
         raise ValueError("schemas need llguidance: pip install 'valley-vlm[serve]'") from None
     options: Any = {"whitespace_flexible": False}
-    try:
+    with panics_as_errors():
         grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)
-    except ValueError as error:
-        raise ValueError(f"the schema is not to be used: {_line(error)}") from None
-    if problem := LLMatcher.validate_grammar(grammar):
-        raise ValueError(f"the schema is not to be used: {_line(problem)}")
+        if problem := LLMatcher.validate_grammar(grammar):
+            raise ValueError(f"the schema is not to be used: {_line(problem)}")
     return grammar
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """llguidance panics on some odd schemas, which passes by every `except Exception`."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError("the schema is not to be used: it is too odd to compile") from None
 
 
 def _line(problem: object) -> str:

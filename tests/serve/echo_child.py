@@ -7,7 +7,6 @@ nobody.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -62,10 +61,14 @@ class Echo:
         del self.endless[number]
         self.tell()
 
-    def run(self, directory: Path) -> None:
-        tokenizer = (directory / "tokenizer.json").read_bytes()
-        self.channel.sendall(Frame({"kind": "ready", "context": CONTEXT}, (tokenizer,)).encode())
+    def run(self) -> None:
         with self.channel.makefile("rb") as file:
+            load = read(file.read)
+            if load is None:
+                return
+            tokenizer = (Path(load.body["directory"]) / "tokenizer.json").read_bytes()
+            ready = Frame({"kind": "ready", "context": CONTEXT}, (tokenizer,))
+            self.channel.sendall(ready.encode())
             while frame := read(file.read):
                 number = frame.body["id"]
                 if frame.body["kind"] == "ask":
@@ -75,5 +78,4 @@ class Echo:
 
 
 if __name__ == "__main__":
-    descriptor, options = sys.argv[1:]
-    Echo(socket.socket(fileno=int(descriptor))).run(Path(json.loads(options)["directory"]))
+    Echo(socket.socket(fileno=int(sys.argv[1]))).run()

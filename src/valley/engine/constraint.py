@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from valley.schema import grammar_of
+from valley.schema import grammar_of, panics_as_errors
 
 
 class Vocabulary:
@@ -34,7 +34,8 @@ class Constraint(LogitsProcessor):
     def __init__(self, vocabulary: Vocabulary, schema: str, prompt_length: int) -> None:
         from llguidance import LLMatcher
 
-        self._matcher = LLMatcher(vocabulary.inner, grammar_of(schema), log_level=0)
+        with panics_as_errors():
+            self._matcher = LLMatcher(vocabulary.inner, grammar_of(schema), log_level=0)
         self._mask = torch.zeros(-(-vocabulary.size // 32), dtype=torch.int32)
         self._seen = prompt_length
 
@@ -42,11 +43,12 @@ class Constraint(LogitsProcessor):
         """`[1, T]` ids, `[1, V]` scores -> `[1, V]` scores."""
         told = input_ids[0, self._seen :].tolist()
         self._seen += len(told)
-        if told and not self._matcher.is_stopped():
-            self._matcher.consume_tokens(told)
+        with panics_as_errors():
+            if told and not self._matcher.is_stopped():
+                self._matcher.consume_tokens(told)
+            self._matcher.unsafe_compute_mask_ptr(self._mask.data_ptr(), 4 * len(self._mask))
         if self._matcher.is_error():
-            raise ValueError(f"the schema cannot be followed: {self._matcher.get_error()}")
-        self._matcher.unsafe_compute_mask_ptr(self._mask.data_ptr(), 4 * len(self._mask))
+            raise ValueError(f"the schema cannot be followed: {self._matcher.get_error()[:200]}")
         return scores.masked_fill(
             ~_bits(self._mask, scores.shape[-1]).to(scores.device), -torch.inf
         )

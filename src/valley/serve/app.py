@@ -80,6 +80,7 @@ def create_app(settings: Settings) -> Application:
     _add_errors(app)
     _add_api(app, front)
     _add_state(app, front, metrics)
+    _tell_the_truth(app)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
     return Guard(app, settings, metrics, paths)
 
@@ -117,6 +118,16 @@ def _add_errors(app: Any) -> None:
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         return answer(ApiError(500, f"the server failed: {type(error).__name__}"))
+
+
+def _tell_the_truth(app: Any) -> None:
+    """FastAPI documents a 422 for every body; here an invalid one is answered with 400."""
+    document = app.openapi()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
 
 
 def _first_problem(problems: Any) -> ApiError:

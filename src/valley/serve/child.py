@@ -1,4 +1,6 @@
-"""The engine process: `python -m valley.serve.child FD OPTIONS`, started by the supervisor.
+"""The engine process: `python -m valley.serve.child FD`, started by the supervisor.
+
+Its first order says which model to load, so that a process may wait with all modules imported.
 
 The main thread runs the model; one thread reads what the front says, a few open and encode media
 and hand the result over. It ends when the front has gone.
@@ -6,14 +8,13 @@ and hand the result over. It ends when the front has gone.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, BinaryIO
 
 from valley.encoding import Encoded
 from valley.engine.local import LocalEngine
@@ -27,9 +28,9 @@ from valley.serve.wire import Ask, Frame, events_frame, read
 class Child:
     """One engine behind one socket."""
 
-    def __init__(self, channel: socket.socket, options: dict[str, Any]) -> None:
+    def __init__(self, channel: socket.socket, file: BinaryIO, options: dict[str, Any]) -> None:
         directory = options["directory"]
-        self._channel = channel
+        self._channel, self._file = channel, file
         self._limits = Limits(**options["limits"])
         self._planner = Planner.of(directory)
         self.engine = LocalEngine.from_checkpoint(directory, options["device"], options["dtype"])
@@ -67,14 +68,13 @@ class Child:
 
     def _listen(self) -> None:
         """Take the front's words as orders; without a front there is nothing left to do."""
-        with self._channel.makefile("rb") as file:
-            while frame := read(file.read):
-                number = frame.body["id"]
-                if frame.body["kind"] == "ask":
-                    job = Job(number, Ask.of(frame))
-                    self._orders.put(lambda job=job: self._submit(job))  # type: ignore[misc]
-                else:
-                    self._orders.put(lambda number=number: self._cancel(number))  # type: ignore[misc]
+        while frame := read(self._file.read):
+            number = frame.body["id"]
+            if frame.body["kind"] == "ask":
+                job = Job(number, Ask.of(frame))
+                self._orders.put(lambda job=job: self._submit(job))  # type: ignore[misc]
+            else:
+                self._orders.put(lambda number=number: self._cancel(number))  # type: ignore[misc]
         os._exit(0)
 
     def _submit(self, job: Job) -> list[Event]:
@@ -106,8 +106,10 @@ class Child:
 
 
 def main() -> None:
-    descriptor, options = sys.argv[1:]
-    Child(socket.socket(fileno=int(descriptor)), json.loads(options)).run()
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    file = channel.makefile("rb")
+    if load := read(file.read):
+        Child(channel, file, load.body).run()
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from valley.serve.errors import ApiError
@@ -20,6 +20,8 @@ logger = logging.getLogger("valley.serve")
 
 #: Seconds before a process that died is started again, doubled each time it does not get ready.
 PAUSE, LONGEST_PAUSE = 0.2, 30.0
+#: Seconds after which a second process is started, to wait for the end of the first.
+SPARE_AFTER = 15.0
 Event = dict[str, Any]
 
 
@@ -29,6 +31,34 @@ class EngineLost(ApiError):
     def __init__(self) -> None:
         problem = "the engine stopped while it had this request: ask again"
         super().__init__(503, problem, code="engine_lost", retry_after=2)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """An engine process and the socket to it."""
+
+    process: Process
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def to(cls, module: str) -> Channel:
+        """Start a process, which reads its orders from the socket whose number it is told."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            number = theirs.fileno()
+            command = (sys.executable, "-m", module, str(number))
+            process = await asyncio.create_subprocess_exec(*command, pass_fds=[number])
+        return cls(process, *await asyncio.open_connection(sock=ours))
+
+    async def end(self) -> None:
+        """It ends by itself when the socket is closed, unless it is busy."""
+        self.writer.close()
+        try:
+            await asyncio.wait_for(self.process.wait(), 2)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
 
 
 class Supervisor:
@@ -44,18 +74,14 @@ class Supervisor:
         self._module, self._options, self._on_ready = module, options, on_ready
         self._open: dict[int, asyncio.Queue[Event | None]] = {}
         self._numbers = 0
-        self._writer: asyncio.StreamWriter | None = None
+        self._channel: Channel | None = None
+        self._spare: Channel | None = None
         self._up = asyncio.Event()
-        self._process: Process | None = None
         self.starts = self.running = self.waiting = 0
 
     @property
     def ready(self) -> bool:
         return self._up.is_set()
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
 
     async def wait_ready(self, seconds: float) -> None:
         """Raises ApiError where the engine does not get ready in time."""
@@ -68,39 +94,46 @@ class Supervisor:
     async def run(self) -> None:
         """Keep an engine until cancelled. Raises RuntimeError if the first never gets ready."""
         pause = PAUSE
-        while True:
-            self.starts += 1
-            if await self._live():
-                pause = PAUSE
-            elif self._numbers == 0 and self.starts == 1:
-                raise RuntimeError("the engine did not start: its error stands above")
-            logger.error("the engine ended; starting it again in %.1f s", pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-
-    async def _live(self) -> bool:
-        """One engine from its start to its end; whether it got ready."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            arguments = ("-m", self._module, str(theirs.fileno()))
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, json.dumps(self._options), pass_fds=[theirs.fileno()]
-            )
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        ready = False
         try:
-            self._on_ready(await receive(reader))
+            while True:
+                self.starts += 1
+                if await self._live(self._spare or await Channel.to(self._module)):
+                    pause = PAUSE
+                elif self.starts == 1:
+                    raise RuntimeError("the engine did not start: its error stands above")
+                logger.error("the engine ended; starting it again in %.1f s", pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+        finally:
+            if self._spare:
+                await self._spare.end()
+
+    async def _live(self, channel: Channel) -> bool:
+        """One engine from its start to its end; whether it got ready."""
+        self._channel, self._spare, ready = channel, None, False
+        preparing: asyncio.Task[None] | None = None
+        try:
+            channel.writer.write(Frame({"kind": "load"} | self._options).encode())
+            self._on_ready(await receive(channel.reader))
             ready = True
             self._up.set()
+            preparing = asyncio.create_task(self._prepare_spare())
             while True:
-                self._hand_out(await receive(reader))
+                self._hand_out(await receive(channel.reader))
         except (asyncio.IncompleteReadError, ConnectionError):
             return ready
         finally:
             self._up.clear()
             self._lose_all()
-            self._writer.close()
-            await _end(self._process)
+            if preparing:
+                preparing.cancel()
+            await channel.end()
+
+    async def _prepare_spare(self) -> None:
+        """A process that has imported all it needs, which takes longer than to load a small
+        model, and waits for its order."""
+        await asyncio.sleep(SPARE_AFTER)
+        self._spare = await Channel.to(self._module)
 
     def _hand_out(self, frame: Frame) -> None:
         self.running, self.waiting = frame.body["running"], frame.body["waiting"]
@@ -119,9 +152,9 @@ class Supervisor:
 
         Reading raises ApiError where the engine refuses the request or dies.
         """
-        writer = self._writer
-        if writer is None or not self.ready:
+        if self._channel is None or not self.ready:
             raise EngineLost
+        writer = self._channel.writer
         self._numbers += 1
         number = self._numbers
         queue = self._open[number] = asyncio.Queue()
@@ -146,12 +179,3 @@ class Supervisor:
                 raise ApiError(event["status"], event["failed"])
             left -= event.get("finish") is not None
             yield event
-
-
-async def _end(process: Process) -> None:
-    """It ends by itself when the socket is closed, unless it is busy."""
-    try:
-        await asyncio.wait_for(process.wait(), 2)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
