@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,10 +15,14 @@ from pathlib import Path
 import httpx2 as httpx
 import openai
 import pytest
+import typer
+
+from valley import cli
 
 from .conftest import MEDIA, question, wait_until
 
 CHAT = "/v1/chat/completions"
+ROOT = MEDIA.parents[1]
 CARD = "data:image/png;base64," + base64.b64encode((MEDIA / "card.png").read_bytes()).decode()
 CLIP = "data:video/mp4;base64," + base64.b64encode((MEDIA / "clip.mp4").read_bytes()).decode()
 #: A reply to it is as long as it may be.
@@ -140,6 +145,20 @@ def test_curl_streams(nano) -> None:
     done = subprocess.run(command, input=body, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("data: {")
     assert done.stdout.endswith("data: [DONE]\n\n")
+
+
+def test_the_commands_of_the_document_work(nano, monkeypatch, capsys) -> None:
+    text = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    text = text.replace("http://localhost:8000", nano.url).replace("localhost:8000", nano.url)
+    started, curl = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    _, verb, *options = started.split()
+    typer.main.get_command(cli.app).commands[verb].make_context(verb, options)
+    done = subprocess.run(curl, shell=True, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["choices"]
+    monkeypatch.chdir(ROOT)
+    (block,) = re.findall(r"```py\n(.*?)```", text, re.DOTALL)
+    exec(compile(block, "serving.md", "exec"), {})
+    assert capsys.readouterr().out == "$1.95 90\n"
 
 
 def test_the_front_never_loads_torch(nano, process) -> None:
