@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import logging
-import signal
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +24,6 @@ from valley.serve.schemas import (
 )
 from valley.serve.settings import Settings
 
-logger = logging.getLogger("valley.serve")
 Result = TypeVar("Result")
 
 PAGE = Path(__file__).parent / "page" / "index.html"
@@ -46,8 +43,13 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(settings: Settings) -> Application:
-    """The whole server as an ASGI application. Raises ValueError without the extra `serve`."""
+def create_app(
+    settings: Settings, give_up: Callable[[BaseException], None] = lambda _: None
+) -> Application:
+    """The whole server as an ASGI application. Raises ValueError without the extra `serve`.
+
+    `give_up` is told why no engine could be started: then there is nothing to serve.
+    """
     try:
         from fastapi import FastAPI
     except ImportError:
@@ -61,10 +63,14 @@ def create_app(settings: Settings) -> Application:
     metrics.watch("engine_starts", "Engine processes started so far", lambda: engine.starts)
     metrics.watch("engine_ready", "1 where an engine is ready", lambda: engine.ready)
 
+    def ended(keeper: asyncio.Task[None]) -> None:
+        if not keeper.cancelled() and (error := keeper.exception()):
+            give_up(error)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         keeper = asyncio.create_task(engine.run())
-        keeper.add_done_callback(_ended)
+        keeper.add_done_callback(ended)
         yield
         keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
@@ -83,13 +89,6 @@ def create_app(settings: Settings) -> Application:
     _tell_the_truth(app)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
     return Guard(app, settings, metrics, paths)
-
-
-def _ended(keeper: "asyncio.Task[None]") -> None:
-    """Without an engine that starts there is nothing to serve."""
-    if not keeper.cancelled() and (error := keeper.exception()):
-        logger.error("%s", error)
-        signal.raise_signal(signal.SIGTERM)
 
 
 def _add_errors(app: Any) -> None:

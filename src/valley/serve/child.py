@@ -109,7 +109,12 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     file = channel.makefile("rb")
     if load := read(file.read):
-        Child(channel, file, load.body).run()
+        try:
+            child = Child(channel, file, load.body)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:400]
+            sys.exit(f"valley: the model cannot be loaded ({type(error).__name__}): {reason}")
+        child.run()
 
 
 if __name__ == "__main__":

@@ -16,15 +16,24 @@ LAST_SECONDS = 10
 
 
 def serve(settings: Settings) -> None:
-    """Serve until interrupted. Raises ValueError where the address cannot be had."""
-    app = create_app(settings)
+    """Serve until interrupted. Raises ValueError where the address cannot be had, RuntimeError
+    where no engine starts."""
+    failures: list[BaseException] = []
+
+    def give_up(error: BaseException) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    server = http_server(create_app(settings, give_up))
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.WARNING)
     logging.getLogger("valley.serve").setLevel(logging.INFO)
     listener = listen(settings)
     host, port = listener.getsockname()[:2]
     print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)  # noqa: T201
     with listener:
-        http_server(app).run(sockets=[listener])
+        server.run(sockets=[listener])
+    if failures:
+        raise RuntimeError(str(failures[0]))
 
 
 def http_server(app: Application) -> Any:
