@@ -8,6 +8,8 @@ import math
 
 import pytest
 
+from valley.serve import app
+
 from .conftest import MEDIA, question, wait_until
 
 CHAT = "/v1/chat/completions"
@@ -195,6 +197,17 @@ def test_what_has_no_effect_is_accepted(echo) -> None:
     extra |= {"frequency_penalty": 0.0, "tools": [], "logit_bias": {}, "stream": None, "stop": None}
     with echo.client() as client:
         assert client.post(CHAT, json=question("say: yes", **extra)).status_code == 200
+
+
+def test_the_page_is_shown_to_everybody(servers, tmp_path, monkeypatch) -> None:
+    page = tmp_path / "index.html"
+    page.write_text("<p>Größe</p>", encoding="utf-8")
+    monkeypatch.setattr(app, "PAGE", page)
+    with servers(api_keys=("a-key-for-this",)).client() as client:
+        answer = client.get("/")
+        assert answer.text == "<p>Größe</p>"
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert client.get("/v1/models").status_code == 401
 
 
 def test_other_paths(echo) -> None:

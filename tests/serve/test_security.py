@@ -13,6 +13,7 @@ import pytest
 
 from valley.media import fetch
 from valley.model.files import NANO
+from valley.serve.media import Media
 from valley.serve.settings import Settings
 
 from .conftest import MEDIA, question, wait_until
@@ -194,7 +195,17 @@ def test_open_requests_are_bounded(servers) -> None:
             answer = other.post(CHAT, json=question("hi"))
             assert answer.status_code == 503
             assert int(answer.headers["retry-after"]) > 0
+            assert other.get("/metrics").status_code == 200
         wait_until(lambda: other.post(CHAT, json=question("hi")).status_code == 200)
+
+
+def test_the_memory_of_open_requests_is_bounded(servers) -> None:
+    with servers(max_queue_bytes=5_000).client() as client:
+        for _ in range(5):  # what has ended holds nothing
+            assert client.post(CHAT, json=question("x" * 3_000)).status_code == 200
+        answer = client.post(CHAT, json=question("x" * 6_000))
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "queue_full"
 
 
 # What media may be named.
@@ -241,6 +252,14 @@ def test_only_files_below_the_media_folder_are_opened(servers, tmp_path: Path) -
             assert client.post(CHAT, json=question("hi", name)).status_code == 200, name
         for name in refused:
             assert client.post(CHAT, json=question("hi", name)).status_code == 400, name
+
+
+def test_what_is_named_counts_as_what_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 600)
+    media = Media(Settings(NANO, media_root=tmp_path, max_body=1000))
+    assert len(media.read("a")) == 600
+    with pytest.raises(ValueError, match="600 bytes are above the limit of 400"):
+        media.read("a")
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,16 @@ Torch-free. Media are bytes from here on, whatever the client named.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from urllib.parse import unquote, urlsplit
 
 from tokenizers import Tokenizer
 
 from valley.counting import Counted, counted, writer_of
 from valley.geometry import Plan
-from valley.media.limits import reading, refusal
-from valley.media.sources import open_binary, scheme_of
 from valley.planning import Planner, lay_out, pictures_of
 from valley.prompt import Writer
 from valley.schema import ANY_OBJECT, schema_text
 from valley.serve.errors import ApiError
+from valley.serve.media import Media
 from valley.serve.schemas import ChatMessage, ChatRequest, ContentPart, ImagePart, TextPart
 from valley.serve.settings import Settings
 from valley.serve.wire import Ask
@@ -43,11 +40,6 @@ class Planned:
     @property
     def prompt_tokens(self) -> int:
         return self.ask.prompt_tokens
-
-    @cached_property
-    def media_bytes(self) -> int:
-        parts = [part for message in self.ask.request.messages for part in message.parts]
-        return sum(len(part.source) for part in parts if not isinstance(part, Text))
 
 
 class Admission:
@@ -75,7 +67,8 @@ class Admission:
         self._check_amount(body)
         extension = body.valley.model_dump(exclude_none=True) if body.valley else {}
         thinking = extension.pop("thinking", None)
-        messages = [self._message(message) for message in body.messages]
+        media = Media(self._settings)
+        messages = [_message(message, media) for message in body.messages]
         request = self._planner.turns(messages, budget=Budget(**extension), thinking=thinking)
         outlined = self._planner.outline(request, self._settings.limits)
         tokens, plans = lay_out(self._planner, self._writer, outlined)
@@ -101,29 +94,6 @@ class Admission:
         if sum(map(len, words)) > self._context * CHARACTERS_PER_TOKEN:
             raise self._too_long(f"the words alone have {sum(map(len, words))} characters")
 
-    def _message(self, message: ChatMessage) -> Message:
-        role = "system" if message.role == "developer" else message.role
-        if isinstance(message.content, str):
-            return Message.of(role, message.content)
-        return Message.of(role, *map(self._part, message.content))
-
-    def _part(self, part: ContentPart) -> Part:
-        if isinstance(part, TextPart):
-            return Text(part.text)
-        if isinstance(part, ImagePart):
-            return Image(self._bytes(part.image_url.url))
-        return Video(self._bytes(part.video_url.url))
-
-    def _bytes(self, url: str) -> bytes:
-        """The content of a data URI, a URL or, below the media folder, a file."""
-        scheme = scheme_of(url)
-        if scheme == "file":
-            url, scheme = unquote(urlsplit(url).path), ""
-        if not scheme and self._settings.media_root is None:
-            raise refusal(url, "files of the server are not opened: send a data URI")
-        with reading(url), open_binary(url, self._settings.limits) as file:
-            return file.read(self._settings.limits.max_bytes)
-
     def _sampling(self, body: ChatRequest, prompt_tokens: int) -> Sampling:
         asked = body.max_completion_tokens or body.max_tokens
         left = self._context - prompt_tokens
@@ -143,6 +113,21 @@ class Admission:
     def _too_long(self, what: str) -> ApiError:
         problem = f"{what}, and the context holds {self._context}: shorten it"
         return ApiError(400, problem, "messages", "context_length_exceeded")
+
+
+def _message(message: ChatMessage, media: Media) -> Message:
+    role = "system" if message.role == "developer" else message.role
+    if isinstance(message.content, str):
+        return Message.of(role, message.content)
+    return Message.of(role, *(_part(part, media) for part in message.content))
+
+
+def _part(part: ContentPart, media: Media) -> Part:
+    if isinstance(part, TextPart):
+        return Text(part.text)
+    if isinstance(part, ImagePart):
+        return Image(media.read(part.image_url.url))
+    return Video(media.read(part.video_url.url))
 
 
 def _schema(body: ChatRequest) -> str | None:

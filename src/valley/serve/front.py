@@ -10,7 +10,6 @@ from valley.serve.admission import Admission, Planned
 from valley.serve.completion import Completion
 from valley.serve.errors import ApiError
 from valley.serve.metrics import Metrics
-from valley.serve.room import Room
 from valley.serve.schemas import ChatChunk, ChatCompletion, ChatRequest, Count, CountedMedia
 from valley.serve.settings import ENGINES, Settings
 from valley.serve.supervisor import Event, Supervisor
@@ -29,7 +28,6 @@ class Front:
             ENGINES[settings.engine], settings.engine_options(), self._on_ready
         )
         self._admission: Admission | None = None
-        self._room = Room(settings.max_queue, settings.max_queue_bytes)
 
     def _on_ready(self, frame: Frame) -> None:
         self._admission = Admission(self.settings, frame.blobs[0], frame.body["context"])
@@ -74,15 +72,13 @@ class Front:
     async def _answering(
         self, body: ChatRequest
     ) -> AsyncIterator[tuple[Completion, AsyncIterator[Event]]]:
-        with self._room.place():
-            planned = await self.plan(body)
-            with self._room.hold(planned.media_bytes):
-                completion = Completion(self.settings.model, planned)
-                async with self.engine.asking(planned.ask) as events:
-                    try:
-                        yield completion, _begun(events, await anext(events))
-                    finally:
-                        self._metrics.answered(completion.usage, completion.queued)
+        planned = await self.plan(body)
+        completion = Completion(self.settings.model, planned)
+        async with self.engine.asking(planned.ask) as events:
+            try:
+                yield completion, _begun(events, await anext(events))
+            finally:
+                self._metrics.answered(completion.usage, completion.queued)
 
 
 async def _begun(events: AsyncIterator[Event], first: Event) -> AsyncIterator[Event]:

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from valley.serve.errors import ApiError
 from valley.serve.metrics import Metrics
+from valley.serve.room import Place, Room
 from valley.serve.settings import Settings
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -61,6 +62,7 @@ class Guard:
     ) -> None:
         self._app, self._settings, self._metrics, self._routes = app, settings, metrics, routes
         self._keys = [hashlib.sha256(key.encode()).digest() for key in settings.api_keys]
+        self._room = Room(settings.max_queue, settings.max_queue_bytes)
         self._rate = Rate(settings.rate_limit) if settings.rate_limit else None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -73,8 +75,12 @@ class Guard:
         started = time.monotonic()
         try:
             self._check(scope)
-            body = _Body(receive, answer, self._settings)
-            await self._app(scope, body, answer)
+            if scope["method"] != "POST":  # no other route reads a body
+                await self._app(scope, receive, answer)
+                return
+            with self._room.place() as place:
+                body = _Body(receive, answer, self._settings, place)
+                await self._app(scope, body, answer)
         except ApiError as error:
             await answer.refuse(error)
         except Exception as error:  # said without its message, which may hold what was sent
@@ -92,7 +98,7 @@ class Guard:
         caller = self._caller(scope["path"], headers.get(b"authorization", ""))
         if self._rate is not None and scope["path"] not in OPEN:
             self._rate.count(caller)
-        if scope["method"] in ("POST", "PUT", "PATCH"):
+        if scope["method"] == "POST":
             kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
             if kind != "application/json":
                 raise ApiError(415, "send the body as Content-Type: application/json")
@@ -149,10 +155,11 @@ class Rate:
 class _Body:
     """`receive` of a body that is not too large and does not take for ever."""
 
-    def __init__(self, receive: Receive, answer: _Answer, settings: Settings) -> None:
-        self._receive, self._answer, self._most = receive, answer, settings.max_body
+    def __init__(self, receive: Receive, answer: _Answer, settings: Settings, place: Place) -> None:
+        self._receive, self._answer, self._place = receive, answer, place
+        self._most = settings.max_body
         self._deadline = time.monotonic() + settings.body_seconds
-        self._size, self._whole = 0, False
+        self._whole = False
 
     async def __call__(self) -> Message:
         if self._whole:  # what may come now is word that the client has gone
@@ -162,8 +169,11 @@ class _Body:
             message = await asyncio.wait_for(self._receive(), max(0.0, left))
         except TimeoutError:
             raise self._refusal(ApiError(408, "the body did not arrive in time")) from None
-        self._size += len(message.get("body", b""))
-        if self._size > self._most:
+        try:
+            self._place.hold(len(message.get("body", b"")))
+        except ApiError as error:
+            raise self._refusal(error) from None
+        if self._place.held > self._most:
             raise self._refusal(_too_large(self._most))
         self._whole = not message.get("more_body", False)
         return message

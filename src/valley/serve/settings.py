@@ -22,7 +22,7 @@ class Settings:
     `rate_limit`: requests for each key, such as "600/minute"; None for no limit.
 
     `max_body`: bytes of a request. `max_media`: pictures and clips of one; `max_queue`: requests
-    that may be open at once; `max_queue_bytes`: and the bytes of their media.
+    that may be open at once; `max_queue_bytes`: and the bytes of their bodies.
     """
 
     directory: Path
