@@ -26,7 +26,7 @@ from valley.serve.settings import Settings
 
 Result = TypeVar("Result")
 
-PAGE = Path(__file__).parent / "page" / "index.html"
+PAGE = Path(__file__).parent / "page"
 _REFUSALS = {
     400: "The request cannot be answered; the message says why",
     401: "The API key is missing or wrong",
@@ -86,6 +86,7 @@ def create_app(
     _add_errors(app)
     _add_api(app, front)
     _add_state(app, front, metrics)
+    _add_page(app)
     _tell_the_truth(app)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
     return Guard(app, settings, metrics, paths)
@@ -190,7 +191,7 @@ def _add_api(app: Any, front: Front) -> None:
 
 def _add_state(app: Any, front: Front, metrics: Metrics) -> None:
     from fastapi import Response
-    from fastapi.responses import HTMLResponse, JSONResponse
+    from fastapi.responses import JSONResponse
 
     @app.get("/health")
     async def health() -> State:
@@ -208,12 +209,16 @@ def _add_state(app: Any, front: Front, metrics: Metrics) -> None:
     async def read_metrics() -> Any:
         return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    if PAGE.is_file():
-        page = PAGE.read_text(encoding="utf-8")
 
-        @app.get("/", include_in_schema=False)
-        async def show_page() -> Any:
-            return HTMLResponse(page)
+def _add_page(app: Any) -> None:
+    from fastapi.responses import FileResponse
+    from fastapi.staticfiles import StaticFiles
+
+    @app.get("/", include_in_schema=False)
+    async def show_page() -> Any:
+        return FileResponse(PAGE / "index.html")
+
+    app.mount("/page", StaticFiles(directory=PAGE))
 
 
 async def _events(

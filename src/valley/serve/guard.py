@@ -31,6 +31,7 @@ logger = logging.getLogger("valley.serve")
 #: Open to everybody who reaches the port: whether the server lives, and the page, which holds no
 #: data and asks for the key itself.
 OPEN = frozenset({"/", "/health", "/ready"})
+PAGE_FILES = "/page/"
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::\d{1,5})?")
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS = {
@@ -40,9 +41,9 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data: blob:; media-src data: blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+        "media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'"
     ),
 }
 
@@ -96,7 +97,7 @@ class Guard:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self._check_host(headers.get(b"host", ""), headers.get(b"origin"))
         caller = self._caller(scope["path"], headers.get(b"authorization", ""))
-        if self._rate is not None and scope["path"] not in OPEN:
+        if self._rate is not None and not _is_open(scope["path"]):
             self._rate.count(caller)
         if scope["method"] == "POST":
             kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
@@ -118,7 +119,7 @@ class Guard:
 
     def _caller(self, path: str, authorization: str) -> str:
         """A name for whoever holds the key. Every key is compared, each in constant time."""
-        if not self._keys or path in OPEN:
+        if not self._keys or _is_open(path):
             return ""
         scheme, _, key = authorization.partition(" ")
         digest = hashlib.sha256(key.strip().encode()).digest()
@@ -215,6 +216,10 @@ class _Answer:
             added = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
             message = {**message, "headers": [*message.get("headers", ()), *added]}
         await self._send(message)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(PAGE_FILES)
 
 
 def _host_name(host: str) -> str:
