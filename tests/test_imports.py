@@ -17,7 +17,7 @@ ROOT = Path(valley.__file__).parent
 #: From the bottom up: a module may import from its own rank and from those before it.
 RANKS: tuple[frozenset[str], ...] = (
     frozenset({"types", "mathematics"}),
-    frozenset({"geometry", "prompt"}),
+    frozenset({"geometry", "prompt", "schema"}),
     frozenset({"tiling", "dynamic_tiling", "grounding"}),
     frozenset({"families"}),
     frozenset({"media", "pixels"}),
@@ -45,6 +45,12 @@ EXTRAS = frozenset(
         "matplotlib",
         "httpx2",
         "tenacity",
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "llguidance",
+        "limits",
+        "prometheus_client",
     }
 )
 #: May be imported without torch and transformers being loaded.
@@ -65,6 +71,10 @@ LIGHT = (
     "valley.data.formats",
     "valley.data.mixing",
     "valley.data.packing",
+    "valley.schema",
+    "valley.serve.app",
+    "valley.serve.front",
+    "valley.serve.run",
     "valley.train",
     "valley.train.difficulty",
     "valley.train.fill_in",

@@ -393,6 +393,62 @@ def report(
 
 
 @app.command()
+def serve(
+    model: Model = "nano",
+    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(envvar="VALLEY_API_KEY", help="whoever asks must send one of these"),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="listen beyond this machine without a key")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="a further name of this server, * for any")
+    ] = None,
+    allow_urls: AllowUrls = False,
+    media_root: Annotated[
+        Path | None, typer.Option(help="a folder whose files may be named in requests")
+    ] = None,
+    rate_limit: Annotated[
+        str | None, typer.Option(help="requests for each key, such as 600/minute")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="what runs the model: local")] = "local",
+    served_name: Annotated[
+        str | None, typer.Option(help="the model's name in requests; its last path part")
+    ] = None,
+    revision: Revision = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """An OpenAI-compatible server on this machine's own address."""
+    from valley.model.files import locate
+    from valley.model.memory import check_memory
+    from valley.serve.run import serve as run
+    from valley.serve.settings import Settings
+
+    directory = locate(model, revision)
+    settings = Settings(
+        directory=directory.resolve(),
+        model=served_name or Path(model).name,
+        host=host,
+        port=port,
+        api_keys=tuple(api_key or ()),
+        hosts=tuple(allow_host or ()),
+        insecure=insecure,
+        engine=engine,
+        device=device,
+        dtype=dtype,
+        allow_urls=allow_urls,
+        media_root=media_root,
+        rate_limit=rate_limit,
+    )
+    check_memory(directory, device, dtype)
+    run(settings)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What will run on this machine, and why not."""
     from valley.doctor import checks, table

@@ -24,11 +24,12 @@ ARGUMENTS = (
     "--remote-debugging-pipe",
 )
 PATIENCE = 60.0
+KEY_NUMBERS = {"Tab": 9, "Enter": 13, "Escape": 27}
 
 
 class Page:
-    """One page. `errors`: what its console and its exceptions said. `requests`: what it fetched,
-    but for data inside it."""
+    """One page. `errors`: what its console and its exceptions said; `requests`: what it fetched,
+    data inside it aside."""
 
     def __init__(self, profile: Path) -> None:
         program = shutil.which("chromium")
@@ -56,8 +57,9 @@ class Page:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
             "sessionId"
         ]
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Network.enable", maxPostDataSize=1)  # a body in every event is slow
 
     def __enter__(self) -> Page:
         return self
@@ -81,10 +83,14 @@ class Page:
         raise AssertionError(f"the browser closed during {method}")
 
     def open(self, path: Path) -> None:
-        self.call("Page.navigate", url=path.as_uri())
-        self.until("document.readyState == 'complete' && location.protocol == 'file:'")
+        self.visit(path.as_uri())
 
-    def show(self, width: int, height: int = 900, dark: bool = False) -> None:
+    def visit(self, url: str) -> None:
+        self.call("Page.navigate", url=url)
+        self.until("document.readyState == 'complete' && location.href != 'about:blank'")
+
+    def show(self, width: int, height: int = 900, dark: bool = False, still: bool = False) -> None:
+        """The size of the window, and whether its user prefers dark colours and no motion."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -93,7 +99,8 @@ class Page:
             mobile=width < 600,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        motion = {"name": "prefers-reduced-motion", "value": "reduce" if still else ""}
+        self.call("Emulation.setEmulatedMedia", features=[scheme, motion])
 
     def run(self, script: str) -> Any:
         """The value of an expression, awaited if it is a promise."""
@@ -106,12 +113,35 @@ class Page:
     def until(self, condition: str) -> None:
         """Wait for an expression to be true."""
         deadline = time.monotonic() + PATIENCE
-        while not self.run(condition):
+        while not self.run(f"!!({condition})"):
             assert time.monotonic() < deadline, f"never true: {condition}"
+            self.run("new Promise(requestAnimationFrame)")
 
-    def press(self, key: str) -> None:
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+    def press(self, key: str, modifiers: int = 0) -> None:
+        """`modifiers`: 8 holds the shift key, as the protocol says."""
+        number = KEY_NUMBERS.get(key, 0)
+        told = {"key": key, "code": key, "modifiers": modifiers, "windowsVirtualKeyCode": number}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **told, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **told)
+
+    def click(self, selector: str) -> None:
+        """The mouse, in the middle of an element."""
+        found = f"document.querySelector({json.dumps(selector)})"
+        self.run(f"{found}.scrollIntoView({{block: 'nearest', behavior: 'instant'}})")
+        box = self.run(f"{found}.getBoundingClientRect().toJSON()")
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def drag(self, kind: str, *files: Path) -> None:
+        """Files from outside over the page. `kind`: dragEnter, dragOver, drop or dragCancel."""
+        data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        self.call("Input.dispatchDragEvent", type=kind, x=200, y=200, data=data)
+
+    def drop(self, *files: Path) -> None:
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.drag(kind, *files)
 
     def type(self, text: str) -> None:
         self.call("Input.insertText", text=text)

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
@@ -17,6 +18,7 @@ from torch import Tensor
 from transformers import (
     AutoModelForImageTextToText,
     BatchFeature,
+    LogitsProcessorList,
     PreTrainedModel,
     StoppingCriteriaList,
 )
@@ -24,6 +26,7 @@ from transformers.utils.logging import disable_progress_bar
 
 import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import Encoded
+from valley.engine.constraint import Constraint, RowConstraints, Vocabulary
 from valley.engine.pictures import Pictures
 from valley.engine.stopping import Cancelled, RepetitionStop
 from valley.engine.streaming import TextStream
@@ -88,6 +91,12 @@ class LocalEngine:
         if model.device.type == "cpu" and not multiplies_bfloat16():
             widen(model)
         return cls(model, processor, batch_size)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What schemas are followed with."""
+        size = self.model.get_output_embeddings().out_features
+        return Vocabulary(self.processor.tokenizer, size, self.stop_ids)
 
     def run(self, requests: Iterable[Request], sampling: Sampling = Sampling()) -> Iterator[Reply]:
         """Replies in order. Requests are read ahead by a few batches and grouped by length."""
@@ -189,6 +198,7 @@ class LocalEngine:
             output = self.model.generate(
                 **inputs,
                 **self._arguments(sampling),
+                logits_processor=self._constraints(sampling, len(batch), length),
                 stopping_criteria=criteria,
                 streamer=streamer,
             )
@@ -205,6 +215,14 @@ class LocalEngine:
         if features := self.pictures.encode(batch):
             inputs["mm_encoder_outputs"] = {"image": features}
         return inputs
+
+    def _constraints(
+        self, sampling: Sampling, rows: int, length: int
+    ) -> LogitsProcessorList | None:
+        if (schema := sampling.schema) is None:
+            return None
+        each = [Constraint(self.vocabulary, schema, length) for _ in range(rows)]
+        return LogitsProcessorList([RowConstraints(each)])
 
     def _arguments(self, sampling: Sampling) -> dict[str, Any]:
         """Spells out every choice that a checkpoint's generation_config could make otherwise."""
