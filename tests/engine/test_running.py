@@ -32,7 +32,7 @@ def encode(engine: LocalEngine, text: str, *pictures: PILImage.Image) -> Encoded
 
 
 def prompt(engine: LocalEngine, cache: FeatureCache, encoded: Encoded) -> torch.Tensor:
-    features = cache.of(encoded) if encoded.plans else None
+    features = cache.of([encoded]) if encoded.plans else None
     return engine.model.model.embed(torch.tensor([encoded.input_ids]), features)[0].detach()
 
 
@@ -128,11 +128,11 @@ def test_the_towers_see_a_picture_once(engine, monkeypatch) -> None:
 
     monkeypatch.setattr(engine.model.model, "get_image_features", counting)
     cache = FeatureCache(engine.model)
-    first = cache.of(encode(engine, "What is the price?", card))
-    again = cache.of(encode(engine, "What is the title?", card))
+    first = cache.of([encode(engine, "What is the price?", card)])
+    again = cache.of([encode(engine, "What is the title?", card)])
     assert calls == [1]
     assert torch.equal(first[0], again[0])
-    both = cache.of(encode(engine, "Compare", other, card, other))
+    both = cache.of([encode(engine, "Compare", other, card, other)])
     assert calls == [1, 1]
     assert torch.equal(both[0], both[2])
     assert torch.equal(both[1], first[0])
@@ -141,13 +141,13 @@ def test_the_towers_see_a_picture_once(engine, monkeypatch) -> None:
 
 def test_features_take_bounded_memory(engine) -> None:
     card = PILImage.open(MEDIA / "card.png").convert("RGB")
-    size = FeatureCache(engine.model).of(encode(engine, "a", card))[0].nbytes
+    size = FeatureCache(engine.model).of([encode(engine, "a", card)])[0].nbytes
     cache = FeatureCache(engine.model, max_bytes=2 * size)
     for angle in (0, 1, 2, 3):
-        cache.of(encode(engine, "a", card.rotate(angle)))
+        cache.of([encode(engine, "a", card.rotate(angle))])
         assert cache.size <= 2 * size
-    cache.of(encode(engine, "a", card.rotate(3)))
-    cache.of(encode(engine, "a", card.rotate(0)))
+    cache.of([encode(engine, "a", card.rotate(3))])
+    cache.of([encode(engine, "a", card.rotate(0))])
     assert (cache.hits, cache.misses) == (1, 5)
 
 

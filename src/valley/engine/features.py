@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -58,20 +60,23 @@ class FeatureCache:
     def __init__(self, model: Any, max_bytes: int = MAX_BYTES) -> None:
         self._model, self._max_bytes = model, max_bytes
         self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._lock = Lock()
         self.size = 0
         self.hits = self.misses = 0
 
-    def of(self, encoded: Encoded) -> list[Tensor]:
-        """One `[n_i, D]` for each picture, the towers run for those not known."""
-        keyed = [(picture.key, picture) for picture in pictures(encoded)]
-        missing = {key: picture for key, picture in keyed if key not in self._known}
-        found = {key: self._known[key] for key, _ in keyed if key in self._known}
-        self.hits += len(keyed) - len(missing)
-        self.misses += len(missing)
+    def of(self, requests: Sequence[Encoded]) -> list[Tensor]:
+        """One `[n_i, D]` for each picture of the requests, the towers run for those not known."""
+        keyed = [(picture.key, picture) for item in requests for picture in pictures(item)]
+        with self._lock:
+            found = {key: self._known[key] for key, _ in keyed if key in self._known}
+        missing = {key: picture for key, picture in keyed if key not in found}
         if missing:
-            found |= dict(zip(missing, self._encode(list(missing.values())), strict=True))
-        for key, features in found.items():
-            self._keep(key, features)
+            found |= zip(missing, self._encode(list(missing.values())), strict=True)
+        with self._lock:
+            self.hits += len(keyed) - len(missing)
+            self.misses += len(missing)
+            for key, features in found.items():
+                self._keep(key, features)
         return [found[key] for key, _ in keyed]
 
     @torch.inference_mode()

@@ -22,12 +22,13 @@ from transformers import (
     PreTrainedModel,
     StoppingCriteriaList,
 )
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.logging import disable_progress_bar
 
 import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import Encoded
 from valley.engine.constraint import Constraint, RowConstraints, Vocabulary
-from valley.engine.pictures import Pictures
+from valley.engine.features import FeatureCache
 from valley.engine.stopping import Cancelled, RepetitionStop
 from valley.engine.streaming import TextStream
 from valley.engine.widening import multiplies_bfloat16, widen
@@ -51,7 +52,7 @@ class LocalEngine:
         self, model: PreTrainedModel, processor: ValleyProcessor, batch_size: int = 8
     ) -> None:
         self.model = model.eval()
-        self.pictures = Pictures(model)
+        self.features = FeatureCache(model)
         self.processor = processor
         self.batch_size = batch_size
         self.stop_ids = _stop_ids(model, processor)
@@ -212,8 +213,9 @@ class LocalEngine:
         """What the model takes of requests, their pictures encoded."""
         words = [replace(item, plans=[], patches=[], tiles=[]) for item in batch]
         inputs = self.processor.collate(words).to(self.model.device)
-        if features := self.pictures.encode(batch):
-            inputs["mm_encoder_outputs"] = {"image": features}
+        if features := self.features.of(batch):
+            known: Any = BaseModelOutputWithPooling(pooler_output=features)  # type: ignore[arg-type]
+            inputs["mm_encoder_outputs"] = {"image": known}
         return inputs
 
     def _constraints(

@@ -16,7 +16,6 @@ import torch
 
 from valley.encoding import Encoded
 from valley.engine.constraint import Constraint
-from valley.engine.features import FeatureCache
 from valley.engine.local import MAX_BATCH_TOKENS, LocalEngine
 from valley.engine.running import Filling, Rows
 from valley.engine.sampling import Chooser
@@ -62,7 +61,7 @@ class Scheduler:
         max_tokens: int = MAX_BATCH_TOKENS,
         fill_tokens: int = 512,
     ) -> None:
-        self.engine, self.features = engine, FeatureCache(engine.model)
+        self.engine = engine
         self._max_rows, self._max_tokens, self._fill_tokens = max_rows, max_tokens, fill_tokens
         self.waiting: deque[Job] = deque()
         self.running: list[Running] = []
@@ -134,7 +133,7 @@ class Scheduler:
         encoded, job.encoded = job.encoded, None
         assert encoded is not None
         job.prompt = encoded.input_ids
-        features = self.features.of(encoded) if encoded.plans else None
+        features = self.engine.features.of([encoded]) if encoded.plans else None
         ids = torch.tensor([encoded.input_ids], device=self.engine.model.device)
         embedded: torch.Tensor = self.engine.model.model.embed(ids, features)[0]
         return embedded

@@ -11,9 +11,8 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
-from valley.engine import pictures
+from valley.engine.features import FeatureCache
 from valley.engine.local import LocalEngine
-from valley.engine.pictures import Pictures
 from valley.types import Budget, Image, Message, Request, Sampling
 
 
@@ -50,7 +49,7 @@ def counted(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return found
 
     monkeypatch.setattr(engine.model.model, "get_image_features", look)
-    monkeypatch.setattr(engine, "pictures", Pictures(engine.model))
+    monkeypatch.setattr(engine, "features", FeatureCache(engine.model))
     return looks
 
 
@@ -60,19 +59,17 @@ def test_each_picture_is_encoded_once(engine: LocalEngine, counted: list[int]) -
     first = engine.processor.encode(request(engine, one, two))
     second = engine.processor.encode(request(engine, two))
     alone = engine.processor.encode(request(engine, picture(3)))
-    found = engine.pictures.encode([first, second, first])
-    assert found is not None
-    seen: Any = found.pooler_output
+    seen = engine.features.of([first, second, first])
     assert counted == [len({id(tensor) for tensor in seen})]
     assert [len(tensor) for tensor in seen] == [
         plan.num_tokens for item in (first, second, first) for plan in item.plans
     ]
-    again: Any = engine.pictures.encode([first, alone])
+    again = engine.features.of([first, alone])
     assert counted[1:] == [1]
-    fresh: Any = Pictures(engine.model).encode([first, alone])
-    for kept, made in zip(again.pooler_output, fresh.pooler_output, strict=True):
+    fresh = FeatureCache(engine.model).of([first, alone])
+    for kept, made in zip(again, fresh, strict=True):
         assert torch.allclose(kept, made, atol=1e-5)
-    assert engine.pictures.encode([]) is None
+    assert engine.features.of([]) == []
 
 
 def test_replies_are_those_of_one_question_at_a_time(
@@ -84,21 +81,19 @@ def test_replies_are_those_of_one_question_at_a_time(
     assert counted == [2]
     alone = []
     for one in asked:
-        engine.pictures = Pictures(engine.model)
+        engine.features = FeatureCache(engine.model)
         alone.append(next(engine.run([one], sampling)).token_ids)
     assert together == alone
 
 
-def test_memory_is_bounded(
-    engine: LocalEngine, counted: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_is_bounded(engine: LocalEngine, counted: list[int]) -> None:
     items = [engine.processor.encode(request(engine, picture(i))) for i in range(4)]
-    with torch.inference_mode():
-        first: Any = engine.pictures.encode(items[:1])
-        monkeypatch.setattr(pictures, "CAPACITY", 2 * first.pooler_output[0].nbytes)
-        for item in items:
-            engine.pictures.encode([item])
-        engine.pictures.encode(items[2:])
-        assert counted == [1, 1, 1, 1]
-        engine.pictures.encode(items[:1])
-        assert counted == [1, 1, 1, 1, 1]
+    size = engine.features.of(items[:1])[0].nbytes
+    engine.features = FeatureCache(engine.model, max_bytes=2 * size)
+    for item in items:
+        engine.features.of([item])
+        assert engine.features.size <= 2 * size
+    engine.features.of(items[2:])
+    assert counted == [1, 1, 1, 1, 1]
+    engine.features.of(items[:1])
+    assert counted == [1, 1, 1, 1, 1, 1]
