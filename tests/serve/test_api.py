@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from valley.serve import app
+from valley.serve import routes
 
 from .conftest import MEDIA, question, wait_until
 
@@ -202,7 +202,7 @@ def test_what_has_no_effect_is_accepted(echo) -> None:
 def test_the_page_is_shown_to_everybody(servers, tmp_path, monkeypatch) -> None:
     page = tmp_path / "index.html"
     page.write_text("<p>Größe</p>", encoding="utf-8")
-    monkeypatch.setattr(app, "PAGE", page)
+    monkeypatch.setattr(routes, "PAGE", page)
     with servers(api_keys=("a-key-for-this",)).client() as client:
         answer = client.get("/")
         assert answer.text == "<p>Größe</p>"

@@ -114,21 +114,22 @@ def test_a_long_prompt_neither_starves_nor_stops_the_others(engine) -> None:
     assert all(desk.said[number][-1]["finish"] for number in (0, long, *short))
 
 
-def test_rows_and_columns_are_bounded(engine) -> None:
-    desk = Desk(engine, max_rows=3, max_tokens=200)
+@pytest.mark.parametrize(("tokens", "most"), [(1000, 3), (120, 2)])
+def test_rows_and_columns_are_bounded(engine, tokens, most) -> None:
+    desk = Desk(engine, max_rows=3, max_tokens=tokens)
     for _ in range(7):
         desk.ask("Hello", max_new_tokens=40)
+    seen = set()
     while not desk.scheduler.idle:
         desk.turn()
-        running = desk.scheduler.running
-        assert len(running) <= 3
-        assert len(running) * max([row.job.length for row in running], default=0) <= 200
+        seen.add(len(desk.scheduler.running))
+    assert max(seen) == most
     desk.ask(LONG)  # more than fits beside others, and answered alone
     desk.finish()
     assert desk.said[7][-1]["finish"]
 
 
-@pytest.mark.parametrize("turns", [0, 1, 3, 9])
+@pytest.mark.parametrize("turns", [0, 1, 3, 40])
 def test_a_cancelled_request_leaves_wherever_it_is(engine, turns) -> None:
     desk = Desk(engine, fill_tokens=64)
     kept = desk.ask("What is the price?", CARD)

@@ -7,10 +7,18 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from valley.serve.admission import Admission, Planned
+from valley.serve.answers import (
+    ChatChunk,
+    ChatCompletion,
+    Count,
+    CountedMedia,
+)
 from valley.serve.completion import Completion
 from valley.serve.errors import ApiError
 from valley.serve.metrics import Metrics
-from valley.serve.schemas import ChatChunk, ChatCompletion, ChatRequest, Count, CountedMedia
+from valley.serve.schemas import (
+    ChatRequest,
+)
 from valley.serve.settings import ENGINES, Settings
 from valley.serve.supervisor import Event, Supervisor
 from valley.serve.wire import Frame
