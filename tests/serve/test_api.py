@@ -134,7 +134,10 @@ def test_an_engine_that_dies_ends_its_streams_with_an_error_and_comes_back(serve
         for last, done in (dying[-2:], [json.loads(rest[-2][6:]), rest[-1][6:]]):
             assert last["error"]["code"] == "engine_lost"
             assert done == "[DONE]"
-        # One that comes meanwhile waits for the next engine.
+        # What a request costs or lacks is said meanwhile; one that is right waits.
+        assert client.post("/v1/count", json=question("hi")).status_code == 200
+        error(client.post(CHAT, json=question("hi", n=0)), 400)
+        assert client.get("/ready").status_code == 503
         answer = client.post(CHAT, json=question("say: back"))
         assert answer.json()["choices"][0]["message"]["content"] == "back"
         lost = client.post(CHAT, json=question("die"))

@@ -38,10 +38,13 @@ class Front:
         self._admission: Admission | None = None
 
     def _on_ready(self, frame: Frame) -> None:
-        self._admission = Admission(self.settings, frame.blobs[0], frame.body["context"])
+        if self._admission is None:  # later engines have the same model
+            self._admission = Admission(self.settings, frame.blobs[0], frame.body["context"])
 
     async def plan(self, body: ChatRequest) -> Planned:
-        await self.engine.wait_ready(PATIENCE)
+        """Once there was an engine, none is needed to say what a request costs, or lacks."""
+        if self._admission is None:
+            await self.engine.wait_ready(PATIENCE)
         assert self._admission is not None
         return await asyncio.to_thread(self._admission.plan, body)
 
@@ -82,6 +85,7 @@ class Front:
     ) -> AsyncIterator[tuple[Completion, AsyncIterator[Event]]]:
         planned = await self.plan(body)
         completion = Completion(self.settings.model, planned)
+        await self.engine.wait_ready(PATIENCE)
         async with self.engine.asking(planned.ask) as events:
             try:
                 yield completion, _begun(events, await anext(events))
