@@ -129,17 +129,29 @@ def test_rows_and_columns_are_bounded(engine, tokens, most) -> None:
     assert desk.said[7][-1]["finish"]
 
 
-@pytest.mark.parametrize("turns", [0, 1, 3, 40])
-def test_a_cancelled_request_leaves_wherever_it_is(engine, turns) -> None:
+def place(scheduler: Scheduler, number: int) -> str:
+    """Where a request is."""
+    if any(job.number == number for job in scheduler.waiting):
+        return "waiting"
+    return "running" if any(r.job.number == number for r in scheduler.running) else "filling"
+
+
+@pytest.mark.parametrize("where", ["waiting", "filling", "running"])
+def test_a_cancelled_request_leaves_wherever_it_is(engine, where) -> None:
     desk = Desk(engine, fill_tokens=64)
     kept = desk.ask("What is the price?", CARD)
-    gone = desk.ask(LONG, max_new_tokens=500)
-    for _ in range(turns):
+    numbers = schema_text({"type": "array", "items": {"type": "integer"}, "minItems": 400})
+    gone = desk.ask(LONG, max_new_tokens=500, schema=numbers, temperature=1.0, seed=1)
+    for _ in range(100):
+        if place(desk.scheduler, gone) == where:
+            break
         desk.turn()
+    assert place(desk.scheduler, gone) == where
     desk.scheduler.cancel(gone)
     before = len(desk.said[gone])
     desk.finish()
     assert len(desk.said[gone]) == before
+    assert not any(event.get("finish") for event in desk.said[gone])
     assert desk.text(kept) == "$1.95"
     assert desk.scheduler.idle
 
