@@ -82,11 +82,9 @@ class Scheduler:
         """Forget a request, wherever it is."""
         self.waiting = deque(job for job in self.waiting if job.number != number)
         self._keep([row for row in self.running if row.job.number != number])
-        if self._filling:
-            filling, jobs = self._filling
-            left = [index for index, job in enumerate(jobs) if job.number != number]
-            filling.take(left)
-            self._filling = (filling, [jobs[index] for index in left]) if left else None
+        # A prompt that takes more than one turn is filled in alone: see `_fits`.
+        if self._filling and self._filling[1][0].number == number:
+            self._filling = None
 
     def turn(self) -> list[Event]:
         """Do a piece of work; what came of it."""
