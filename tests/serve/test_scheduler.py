@@ -190,6 +190,15 @@ def test_a_loop_is_cut_short(engine) -> None:
     assert desk.said[number][-1]["finish"] == "repetition"
 
 
+def test_a_schema_that_only_the_engine_refuses_harms_nobody(engine) -> None:
+    desk = Desk(engine)
+    bad = desk.ask("Hello", schema='{"type": "nothing"}')
+    good = desk.ask("What is the price?", CARD)
+    desk.finish()
+    assert [event.get("status") for event in desk.said[bad]] == [400]
+    assert desk.text(good) == "$1.95"
+
+
 def test_one_bad_request_does_not_harm_its_mates(engine) -> None:
     desk = Desk(engine)
     good = desk.ask("What is the price?", CARD)

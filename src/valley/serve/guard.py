@@ -10,9 +10,8 @@ import hmac
 import logging
 import re
 import time
-import traceback
 
-from valley.serve.errors import ApiError
+from valley.serve.errors import ApiError, place_of
 from valley.serve.exchange import Answer, Application, Body, Message, Receive, Send, too_large
 from valley.serve.metrics import Metrics
 from valley.serve.rate import Rate
@@ -119,9 +118,3 @@ def _host_name(host: str) -> str:
     """The name without the port; "" where it makes no sense."""
     match = _HOST.fullmatch(host)
     return (match[1] or match[2]).lower() if match else ""
-
-
-def place_of(error: BaseException) -> str:
-    """File and line where an error was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.filename}:{last.lineno}"
