@@ -4,8 +4,8 @@ Front: `run` and `app` put it together, `settings` what may be set. A request pa
 may ask), `rate`, `room` and `exchange` (how much), `schemas` (its shape), `routes`, `front` (what
 they do), `admission` and `media` (a body checked and planned), `supervisor` (the engine process
 kept alive); its answer `channels` (thinking told apart), `completion`, `answers` (its shape),
-`streams`. Errors are those of `errors` and `failures`, numbers those of `metrics`; `page/` is the web
-page.
+`streams`. Errors are those of `errors` and `failures`, numbers those of `metrics`. `page/` is the
+web page.
 
 Engine process: `child`, `preparing` media opened ahead, `scheduler` many requests over one model,
 `reply` tokens into text. `wire` is what the two say to each other.
