@@ -64,6 +64,12 @@ answers to the same questions about a grey picture. By `python -m valley.nano.me
 
 {(NANO / "measured.md").read_text(encoding="utf-8").strip()}
 
+## nano on the e-commerce and short-video benchmark
+What is asked: docs/products.md. "grey": the same questions about grey pictures; "commonest": the
+commonest answer to other questions of the same wording. By `python benchmarks/products.py`.
+
+{run("benchmarks/products.py")}
+
 ## Speed beside transformers' own parts
 The limit of the picture path is the resize; of the tower, matrix products; of a batch, the
 overhead of a step over many small matrices.
@@ -103,6 +109,11 @@ By `python benchmarks/training.py`.
 The three commands of docs/training.md. By `python benchmarks/finetune.py`.
 
 {tables("benchmarks/finetune.py")}
+
+## Running a benchmark beside padded batches in the order of the file
+By `python benchmarks/evaluation.py`. The limit of ours is the decoder; a picture is encoded once.
+
+{tables("benchmarks/evaluation.py")}
 
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every

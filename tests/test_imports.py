@@ -17,7 +17,7 @@ ROOT = Path(valley.__file__).parent
 #: From the bottom up: a module may import from its own rank and from those before it.
 RANKS: tuple[frozenset[str], ...] = (
     frozenset({"types", "mathematics"}),
-    frozenset({"geometry", "prompt"}),
+    frozenset({"geometry", "prompt", "schema"}),
     frozenset({"tiling", "dynamic_tiling", "grounding"}),
     frozenset({"families"}),
     frozenset({"media", "pixels"}),
@@ -43,6 +43,14 @@ EXTRAS = frozenset(
         "pyarrow",
         "peft",
         "matplotlib",
+        "httpx2",
+        "tenacity",
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "llguidance",
+        "limits",
+        "prometheus_client",
     }
 )
 #: May be imported without torch and transformers being loaded.
@@ -63,10 +71,17 @@ LIGHT = (
     "valley.data.formats",
     "valley.data.mixing",
     "valley.data.packing",
+    "valley.schema",
+    "valley.serve.app",
+    "valley.serve.front",
+    "valley.serve.run",
     "valley.train",
     "valley.train.difficulty",
     "valley.train.fill_in",
     "valley.train.rewards",
+    "valley.engine.remote",
+    "valley.evaluate.runner",
+    "valley.evaluate.prompts",
 )
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)

@@ -71,10 +71,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Scored:
-    """An item with the verdict on its reply."""
+    """An item with the verdict on its reply, and the reply as it was scored: None where missing."""
 
     item: Item
     verdict: Verdict
+    reply: str | None = None
 
 
 #: Asks a judge: (prompt, temperature) -> its words. Raises ValueError where there is no answer.
@@ -119,7 +120,8 @@ class Figure:
     """A number of a table with what is known about it, all on the published scale.
 
     `low` to `high`: the 95 % interval. `least` to `most`: the figure if every unresolved or missing
-    reply were wrong, or right; equal to `value` where there is none.
+    reply were wrong, or right, in the order of size; equal to `value` where there is none. `full`:
+    where its scale ends, such as 1, 100 or 2800.
     """
 
     name: str
@@ -128,6 +130,16 @@ class Figure:
     high: float
     least: float
     most: float
+    full: float
+
+    @property
+    def percent(self) -> float:
+        """The figure on a scale that ends at 100."""
+        return self.to_percent(self.value)
+
+    def to_percent(self, value: float) -> float:
+        """A value on the figure's scale on one that ends at 100."""
+        return 100 * value / self.full
 
 
 @dataclass(frozen=True)

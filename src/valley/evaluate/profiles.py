@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from valley.evaluate import roundtrip
 from valley.evaluate.items import Profile
+from valley.evaluate.products import scoring as products
 from valley.evaluate.scorers import (
     choice,
     crpe,
@@ -69,6 +70,7 @@ VLMEVALKIT = Profile(
         "tempcompass_captioning": video.Captioning(
             video.undecided, "tempcompass_captioning", rounded=True
         ),
+        **products.SCORERS,
     },
 )
 
@@ -113,6 +115,7 @@ STRICT = Profile(
             video.strict_caption_matching, "tempcompass_caption_matching"
         ),
         "tempcompass_captioning": video.Captioning(video.undecided, "tempcompass_captioning"),
+        **products.SCORERS,
     },
 )
 
