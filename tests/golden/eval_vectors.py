@@ -13,6 +13,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from rapidfuzz.distance import Levenshtein
+
+from golden import eval_prompts
 from golden.compare import Finding, findings
 from golden.report import Result, guarded
 from valley.evaluate import roundtrip
@@ -39,21 +42,11 @@ from valley.evaluate.scorers import (
 #: (inputs, name of the benchmark) -> the value of a function.
 Compute: TypeAlias = Callable[[Mapping[str, Any], str], Any]
 
-#: Functions that are known and have no checker yet, by how their names begin.
-NOT_YET = (
-    "Valley2Chat.",
-    "Valley3Chat",
-    "sail_vl.",
-    "internvl.",
-    "MMMUDataset.split_MMMU",
-    "ImageMCQDataset.build_prompt",
-    "ImageVQADataset.build_prompt",
-)
 KEYS = {"id", "benchmark", "function", "inputs", "expected"}
 
 
 def check(group: str, rows: Iterable[Any]) -> Iterator[Result]:
-    """One result a vector. Those of functions without a checker give none if they are known."""
+    """One result a vector."""
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or row.keys() != KEYS:
             yield Result(group, f"line {number + 1}", error=f"no vector: keys are not {KEYS}")
@@ -62,18 +55,8 @@ def check(group: str, rows: Iterable[Any]) -> Iterator[Result]:
         case = f"{row['id']} {function}"
         if function in CHECKERS:
             yield guarded(group, case, lambda row=row: _compare(row))  # type: ignore[misc]
-        elif not function.startswith(NOT_YET):
+        else:
             yield Result(group, case, error=f"unknown function {function}")
-
-
-def not_yet(group: str, rows: Iterable[Any]) -> list[str]:
-    """What later parts of the package will check."""
-    functions = (row.get("function", "") for row in rows if isinstance(row, dict))
-    return [
-        f"not checked yet: {group} {function}"
-        for function in dict.fromkeys(functions)
-        if function.startswith(NOT_YET) and function not in CHECKERS
-    ]
 
 
 def _compare(row: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -81,7 +64,7 @@ def _compare(row: Mapping[str, Any]) -> tuple[Finding, ...]:
     if isinstance(expected, dict) and expected.keys() == {"raises"}:
         return findings({}, expected, {"raises": _raised(compute, row)})
     actual = plain(compute(row["inputs"], row["benchmark"]))
-    return findings({}, _keyed(expected), _keyed(actual))
+    return findings({}, _keyed(plain(expected)), _keyed(actual))
 
 
 def _raised(compute: Compute, row: Mapping[str, Any]) -> str:
@@ -106,12 +89,14 @@ def _keyed(value: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: NaN is null."""
+    """A value as it is compared: NaN is null, and 0 is 0.0."""
     if isinstance(value, dict):
         return {key: plain(member) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(member) for member in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return None if math.isnan(value) else float(value)
+    return value
 
 
 # -- what the functions of VLMEvalKit are here ----------------------------------------------------
@@ -207,7 +192,16 @@ def preprocessed(inputs: Mapping[str, Any], _: str) -> Any:
     ]
 
 
-def vqa_row(measure: Callable[..., list[float]], total: Any, form: Any = None) -> Compute:
+def as_it_is(text: str) -> str:
+    return text
+
+
+def vqa_row(
+    measure: Callable[..., list[float]],
+    total: Callable[[Sequence[float]], float],
+    truth: Callable[[str], str] = as_it_is,
+    reply: Callable[[str], str] = as_it_is,
+) -> Compute:
     """A line of short answers: what is compared, what comes of it, and the score."""
 
     def compute(inputs: Mapping[str, Any], _: str) -> Any:
@@ -217,17 +211,10 @@ def vqa_row(measure: Callable[..., list[float]], total: Any, form: Any = None) -
         score: Any = total(matches)
         if measure is vqa.relaxed:
             matches, score = [bool(match) for match in matches], bool(score)
-        if measure is vqa.soft:
-            matches = [int(match) if match == 1 else match for match in matches]
-        make = form or (lambda text: text)
-        gt = [make(truth) for truth in truths]
-        return {"gt": gt, "pred": make(said), "match": matches, "score": score}
+        gt = [truth(text) for text in truths]
+        return {"gt": gt, "pred": reply(said), "match": matches, "score": score}
 
     return compute
-
-
-def stripped(value: Any) -> Any:
-    return value
 
 
 def yes_no_rates(inputs: Mapping[str, Any], _: str) -> Any:
@@ -385,7 +372,7 @@ def logicvista_judged(inputs: Mapping[str, Any], _: str) -> Any:
 
 def dynamath_judged(inputs: Mapping[str, Any], _: str) -> Any:
     item = Item("0", {name: inputs[name] for name in ("answer_type", "answer")})
-    verdict = dynamath.published(item, text_of(inputs["prediction"]), judge_of(["-"]))
+    verdict = dynamath.published(item, text_of(inputs["prediction"]), judge_of([""]))
     found: Any = verdict.extracted
     if found is not None and inputs["answer_type"] == "float":
         found = float(found)
@@ -423,7 +410,7 @@ def wemath_table(inputs: Mapping[str, Any], _: str) -> Any:
 
 
 def mvbench_judged(inputs: Mapping[str, Any], _: str) -> Any:
-    letter, _, text = inputs["answer"].partition(" ")
+    letter = inputs["answer"].partition(" ")[0]
     options = inputs["choices"]
     item = Item("0", {"answer": options[letter.strip("()")], **options})
     return bool(VLMEVALKIT.scorers["mvbench"].score(item, inputs["prediction"]).score)
@@ -558,6 +545,7 @@ E2E = "evaluate(exact_matching) end to end via xlsx"
 SHA = " sha256(utf-8)"
 
 CHECKERS: dict[str, Compute] = {
+    **eval_prompts.CHECKERS,
     "can_infer": can_infer,
     "can_infer with env VERBOSE=0": lambda i, b: can_infer(i, b, verbose=True),
     "can_infer with env VERBOSE=1": lambda i, b: can_infer(i, b, verbose=True),
@@ -569,10 +557,13 @@ CHECKERS: dict[str, Compute] = {
     "MMMU_preproc": preprocessed,
     "process_punctuation": said(normalising.punctuation, "text"),
     "process_answer": said(normalising.answer, "text"),
-    "process_line(vqa_score)+hit_calculate": vqa_row(vqa.soft, vqa.mean, normalising.answer),
+    "process_line(vqa_score)+hit_calculate": vqa_row(
+        vqa.soft, vqa.mean, normalising.answer, normalising.answer
+    ),
+    "levenshtein_distance": lambda i, _: Levenshtein.distance(i["a"], i["b"]),
     "process_line(anls)+hit_calculate": vqa_row(vqa.distances, vqa.similarity),
-    "process_line(relaxed_accuracy)+hit_calculate": vqa_row(vqa.relaxed, vqa.best),
-    "process_line(accuracy)+hit_calculate": vqa_row(vqa.exact, vqa.best),
+    "process_line(relaxed_accuracy)+hit_calculate": vqa_row(vqa.relaxed, vqa.best, reply=str.strip),
+    "process_line(accuracy)+hit_calculate": vqa_row(vqa.exact, vqa.best, reply=str.strip),
     "YOrN_Extraction": said(yes_no.extraction, none="Unknown"),
     "YOrN_auxeval": yes_no_judged,
     "MME_rating": mme,
