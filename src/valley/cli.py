@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from valley.evaluate.items import Judge
 
 app = typer.Typer(
     add_completion=False,
@@ -363,9 +367,14 @@ def score(
         typer.Option(help="as VLMEvalKit scores, to the last digit, or repaired"),
     ] = "strict",
     data: Annotated[Path | None, typer.Option(help="the folder with the tables")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="a model, or a server's address, that reads what rules cannot"),
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="the judge's name on its server")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score replies by rules; the scores of a run are written beside them."""
+    """Score replies by rules, or with a judge; the scores of a run are written beside them."""
     from dataclasses import asdict
 
     from valley.evaluate.scoring import score_file, table_of
@@ -373,9 +382,19 @@ def score(
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
-    scores, _ = score_file(file, benchmark, profile, data, say=say)
+    with _judge(judge, judge_model, file) as judging:
+        scores, _ = score_file(file, benchmark, profile, data, judging, say)
     lines = [json.dumps(asdict(scores), ensure_ascii=False)] if as_json else table_of(scores)
     print("\n".join(lines))
+
+
+def _judge(name: str | None, model: str | None, file: Path) -> AbstractContextManager[Judge | None]:
+    """The judge that a user names, whose words are kept beside a file of replies."""
+    if name is None:
+        return nullcontext()
+    from valley.evaluate.judges import JUDGED, judge_at
+
+    return judge_at(name, model, file.with_name(JUDGED))
 
 
 @app.command()

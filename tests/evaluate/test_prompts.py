@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from golden.eval_prompts import CHECKERS, custom, item
+from golden.eval_prompts import custom, item
 from valley.evaluate.benchmarks import BENCHMARKS, benchmark_of
 from valley.evaluate.prompts import BY_FAMILY, PROMPTS, prompts_of
 from valley.families import FAMILIES
 from valley.types import Budget, Image, Text
-
-VECTORS = Path(__file__).parent.parent / "data" / "eval_vectors.jsonl"
-
-
-def vectors() -> list[dict[str, Any]]:
-    lines = VECTORS.read_text(encoding="utf-8").splitlines()
-    found = [json.loads(line) for line in lines]
-    return [vector for vector in found if vector["function"] in CHECKERS]
-
-
-def test_there_are_vectors_of_every_kind() -> None:
-    assert {vector["function"] for vector in vectors()} == CHECKERS.keys()
-    assert len(vectors()) > 200
-
-
-@pytest.mark.parametrize("function", CHECKERS)
-def test_vectors(function: str) -> None:
-    for vector in vectors():
-        if vector["function"] == function:
-            assert (
-                CHECKERS[function](vector["inputs"], vector["benchmark"]) == vector["expected"]
-            ), vector
 
 
 def test_every_line_has_prompts_and_every_benchmark_is_asked() -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from valley.evaluate.benchmarks import BENCHMARKS, Benchmark
-from valley.evaluate.cells import as_pandas
 from valley.evaluate.items import Item
 from valley.evaluate.prompts import DEFAULT, PROMPTS, PromptSet
 from valley.evaluate.prompts.base import for_benchmark
@@ -102,11 +101,6 @@ def reorganised(inputs: Inputs, name: str) -> str:
     return "".join(f"{label}<image>\n" for label in labels) + parts[-1].text
 
 
-def table_cell(other: str, place: int) -> Compute:
-    """A cell of a column that also holds another, after a table has been written and read."""
-    return lambda inputs, name: as_pandas([inputs["prediction"], other])[place] or "nan"
-
-
 CHECKERS: dict[str, Compute] = {
     "MMMUDataset.split_MMMU": split,
     "ImageMCQDataset.build_prompt": built,
@@ -123,6 +117,4 @@ CHECKERS: dict[str, Compute] = {
     "sail_vl.build_multi_choice_prompt": lambda inputs, name: OPTIONS(item(inputs["line"])),
     "sail_vl.reorganize_prompt": reorganised,
     "internvl.mpo_post_processing": reply(PROMPTS["internvl_mpo"], "response"),
-    'dump+load tsv, str() of cell 0 (column also holds "word")': table_cell("word", 0),
-    'dump+load tsv, str() of cell 1 ("3")': table_cell("3", 1),
 }

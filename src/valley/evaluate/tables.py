@@ -19,8 +19,8 @@ from PIL.Image import Image as Picture
 
 from valley.data.reading import Skipped
 from valley.evaluate.benchmarks import Benchmark
-from valley.evaluate.cells import MISSING
 from valley.evaluate.items import Item
+from valley.evaluate.roundtrip import MISSING
 from valley.evaluate.rows import Checksums, Row, rows
 from valley.media.images import open_as_stored
 from valley.media.limits import DEFAULT, Limits, refusal

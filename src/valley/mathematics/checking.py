@@ -140,9 +140,7 @@ class Checker:
         if workers < 1:
             raise ValueError(f"a checker needs at least one worker, got {workers}")
         if importlib.util.find_spec("math_verify") is None:
-            raise ImportError(
-                "comparing mathematics needs math-verify: pip install math-verify"
-            )
+            raise ImportError("comparing mathematics needs math-verify: pip install math-verify")
         self.workers, self.limits, self.comparison = workers, limits, comparison
         self.renew()
         _CHECKERS.add(self)

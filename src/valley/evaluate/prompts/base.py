@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 from valley.evaluate.benchmarks import Benchmark
-from valley.evaluate.cells import table
 from valley.evaluate.items import Item
 from valley.evaluate.products.asking import prompt
 from valley.evaluate.prompts.asking import Ask
 from valley.evaluate.prompts.placing import Place, Shown, first
 from valley.evaluate.prompts.replies import Read, whole
+from valley.evaluate.roundtrip import table
 from valley.types import Budget, Message, Request, Sampling
 
 Value = TypeVar("Value")

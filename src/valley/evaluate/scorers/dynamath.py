@@ -42,7 +42,7 @@ def parsed(text: str, kind: str) -> Any:
 
 
 def _float(text: str) -> float | None:
-    first = text if text.isdigit() else text.split(" ")[0]
+    first = text if text.isdigit() else text.split(" ", maxsplit=1)[0]
     try:
         return float(first.split("π")[0]) * math.pi if "π" in first else float(first)
     except ValueError:

@@ -50,7 +50,7 @@ def split_accuracies(scored: Sequence[Scored], main: str | None = None) -> dict[
     """The accuracies of the split named `main`, or else of all rows, then those of each split
     where there are several, as `split: name`."""
     parts = by(scored, "split")
-    figures = accuracies(parts[main] if main in parts else scored)
+    figures = accuracies(parts.get(main or "", scored))
     if len(parts) > 1:
         for split, rows in parts.items():
             figures |= {f"{split}: {name}": value for name, value in accuracies(rows).items()}

@@ -84,8 +84,7 @@ def mathvista_then(item: Item, answer: str) -> Verdict:
 
 
 def strict_mathvista(item: Item, reply: str) -> Verdict:
-    """Numbers by value, rounded to the decimals of the truth as MathVista's own evaluation does
-    (Lu et al. 2024); lists by their members; other text by its words."""
+    """Numbers by value; lists by their members; other text by its words."""
     if item.cells.get("question_type") == MULTIPLE_CHOICE:
         options = cells.lettered(item.cells.get("choices", ""))
         return verdict_on(read_letter(reply, options), item.cells.get("answer_option", ""))
@@ -93,18 +92,21 @@ def strict_mathvista(item: Item, reply: str) -> Verdict:
         return Verdict(0.0)
     kind = item.cells.get("answer_type")
     if kind in ("integer", "float"):
-        value = reading.the_number(reply)
-        if value is None:
-            return UNRESOLVED
-        decimals = len(item.answer.partition(".")[2]) if kind == "float" else 9
-        right = math.isclose(round(value, decimals), _number(item.answer), rel_tol=1e-9)
-        return Verdict(float(right), f"{value:g}")
+        return _same_number(reply, item.answer, kind)
     if kind == "list":
         return _same_list(reply, item.answer)
-    right_words = reading.says(reply, item.answer)
-    if right_words is None:
+    right = reading.says(reply, item.answer)
+    return UNRESOLVED if right is None else Verdict(float(right), reading.stated(reply))
+
+
+def _same_number(reply: str, truth: str, kind: str) -> Verdict:
+    """Rounded to the decimals of the truth, as MathVista's own evaluation does (Lu et al. 2024)."""
+    value = reading.the_number(reply)
+    if value is None:
         return UNRESOLVED
-    return Verdict(float(right_words), reading.stated(reply))
+    decimals = len(truth.partition(".")[2]) if kind == "float" else 9
+    right = math.isclose(round(value, decimals), _number(truth), rel_tol=1e-9)
+    return Verdict(float(right), f"{value:g}")
 
 
 def _number(text: str) -> float:
@@ -199,10 +201,11 @@ def _described(item: Item) -> dict[str, str]:
     """Version and subfield of a problem, which stand in its metadata or in cells of their own."""
     try:
         metadata = json.loads(item.cells.get("metadata", "{}").replace("'", '"'))
-    except ValueError:
-        metadata = {}
-    own = {name: value for name, value in metadata.items() if isinstance(value, str)}
-    return {**item.cells, **own} if isinstance(metadata, dict) else dict(item.cells)
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        return dict(item.cells)
+    return {**item.cells, **{n: value for n, value in metadata.items() if isinstance(value, str)}}
 
 
 def same_text(item: Item, text: str) -> Verdict:

@@ -10,8 +10,11 @@ _PERIOD = re.compile(r"(?<!\d)\.(?!\d)")
 #: A flag of `re` that stands where the number of replacements belongs.
 _PERIODS = int(re.UNICODE)
 _ARTICLES = frozenset(["a", "an", "the"])
-_WORDS = "none zero one two three four five six seven eight nine ten".split()
-_DIGITS = dict(zip(_WORDS, "0 0 1 2 3 4 5 6 7 8 9 10".split(), strict=True))
+_DIGITS = {
+    "none": "0",
+    **{"zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5"},
+    **{"six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"},
+}
 _CONTRACTIONS = """
 ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd
 how'll how's isn't it'd it'll ma'am mightn't might've mustn't must've needn't not've o'clock

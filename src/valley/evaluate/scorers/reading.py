@@ -137,8 +137,7 @@ def _letter_at(said: str, place: int, options: Mapping[str, str]) -> str | None:
 
 def _joins(rest: str) -> bool:
     """Whether words go on from an answer, rather than name something."""
-    first = re.match(r"[a-z]+", rest)
-    return bool(first) and first[0] in {"because", "since", "as", "for", "which", "where", "and"}
+    return re.match(r"(?:because|since|as|for|which|where|and)\b", rest) is not None
 
 
 def _first_line(said: str, options: Mapping[str, str]) -> str | None:
@@ -154,12 +153,10 @@ def _first_line(said: str, options: Mapping[str, str]) -> str | None:
 def _standing(said: str, options: Mapping[str, str]) -> Iterable[str]:
     """Capital letters of options that stand alone; an "A" or "I" before a word is none."""
     for found in re.finditer(r"(?<![A-Za-z0-9'\-])([A-Z])(?![A-Za-z0-9'\-])", said):
-        if found[1] not in options:
-            continue
-        if found[1] in "AI" and re.match(r" +[a-z]", said[found.end() : found.end() + 9]):
-            if not _joins(said[found.end() :].lstrip()):
-                continue
-        yield found[1]
+        rest = said[found.end() : found.end() + 20]
+        article = found[1] in "AI" and re.match(" +[a-z]", rest) and not _joins(rest.lstrip())
+        if found[1] in options and not article:
+            yield found[1]
 
 
 def _letters(said: str, options: Mapping[str, str]) -> str | None:

@@ -87,7 +87,7 @@ def first_video_mme(reply: str) -> str | None:
 
 
 def first_mme_realworld(reply: str) -> str | None:
-    """MME-RealWorld's letter, of five: a reply that is a part of `(a)`, as an empty one is, is A."""
+    """MME-RealWorld's letter, of five: a part of `(a)`, as an empty reply is, is A."""
     if found := first_letter(reply, MME_REALWORLD_PREFIXES, "ABCDE"):
         return found
     for prefix in MME_REALWORLD_PREFIXES:
@@ -273,4 +273,4 @@ def _captioned(said: str, truth: str) -> bool:
     answers = [line for line in said.split("\n") if "Answer" in line]
     answer = answers[-1].strip().replace("Answer:", "").strip() if answers else said
     options = sum(answer.count(f"{letter}.") for letter in "ABCD")
-    return options == 1 and answer.split(". ")[0] == truth.split(". ")[0]
+    return options == 1 and answer.partition(". ")[0] == truth.partition(". ")[0]
