@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -12,8 +13,11 @@ import pytest
 from valley.evaluate.benchmarks import BENCHMARKS
 from valley.evaluate.items import Item
 from valley.evaluate.profiles import KINDS, PROFILES, profile
+from valley.evaluate.scorers import latex
+from valley.mathematics import shared
 
-LONG = 1_000_000
+#: Characters of a long reply: work that grows with their square does not end in time.
+LONG = 200_000
 REPLIES = {
     "letters": "A" * LONG,
     "words": "the answer is " * (LONG // 14),
@@ -48,6 +52,8 @@ CELLS = {
     "category": "random",
     "split": "validation",
     "question_type": "free_form",
+    "language": "en",
+    "form": "word",
 }
 #: Cells that make scorers read a reply in another way.
 OTHERS = {
@@ -85,6 +91,9 @@ def test_any_reply_ends() -> None:
 
 
 def score_all() -> None:
+    for checker in (shared(), latex.checker()):
+        checker.limits = replace(checker.limits, seconds=1.0)
+        checker.renew()
     for chosen, kind in product(PROFILES.values(), KINDS):
         scorer = chosen.scorers[kind]
         for cells in [{}, *OTHERS.get(kind, [])]:
