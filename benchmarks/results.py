@@ -115,6 +115,11 @@ By `python benchmarks/evaluation.py`. The limit of ours is the decoder; a pictur
 
 {tables("benchmarks/evaluation.py")}
 
+## Scoring beside a pure-Python loop over a spreadsheet
+By `python benchmarks/scoring.py`.
+
+{tables("benchmarks/scoring.py")}
+
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every
 shard first and fills a float32 module.

@@ -79,7 +79,10 @@ def _keyed(value: Any) -> dict[str, Any]:
     there are is a value too, so that none can be too many."""
     if not isinstance(value, dict):
         return {"value": value}
-    if isinstance(splits := value.get("split"), list):
+    columns = list(value.values())
+    if isinstance(splits := value.get("split"), list) and all(
+        isinstance(column, list) and len(column) == len(splits) for column in columns
+    ):
         value = {
             f"{name}[{split}]": column[place]
             for name, column in value.items()

@@ -8,7 +8,7 @@ nothing but numbers becomes numbers: `007` is 7.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from valley.evaluate.items import Item
@@ -59,11 +59,22 @@ def column(texts: Sequence[str | None]) -> list[str | None]:
 def table(items: Sequence[Item]) -> list[Item]:
     """The rows of a benchmark as pandas reads them: cells with words for missing are gone."""
     names = dict.fromkeys(name for item in items for name in item.cells)
-    columns = {name: column([item.cells.get(name) for item in items]) for name in names}
+    changed = {}
+    for name in names:
+        cells = [item.cells.get(name) for item in items]
+        if (read := column(cells)) != cells:
+            changed[name] = read
     return [
-        replace(item, cells={n: cell for n in names if (cell := columns[n][row]) is not None})
-        for row, item in enumerate(items)
+        _with(item, {n: read[row] for n, read in changed.items()}) for row, item in enumerate(items)
     ]
+
+
+def _with(item: Item, read: Mapping[str, str | None]) -> Item:
+    """The item with what cells were read as, in the order of its own; missing ones are gone."""
+    if not read:
+        return item
+    cells = {n: cell for n, text in item.cells.items() if (cell := read.get(n, text)) is not None}
+    return replace(item, cells=cells)
 
 
 def _cell(text: str) -> str:
@@ -89,10 +100,14 @@ def _whole(text: str) -> bool:
 
 def _floats(texts: Sequence[str]) -> list[str] | None:
     """Numbers of a column that is not whole; a whole one beyond 64 bits keeps all of it text."""
-    numbers = [_float(text) for text in texts]
+    numbers = []
+    for text in texts:
+        if (number := _float(text)) is None:
+            return None
+        numbers.append(str(number))
     if any(_whole(text) and not -(2**63) <= int(text) < 2**63 for text in texts):
-        return list(texts) if None not in numbers else None
-    return None if None in numbers else [str(number) for number in numbers]
+        return list(texts)
+    return numbers
 
 
 def _float(text: str) -> float | None:

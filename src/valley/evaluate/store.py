@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from valley.evaluate.items import Answer
 
@@ -49,9 +50,7 @@ class Store:
             os.write(self._file, b"\n")
 
     def append(self, answer: Answer) -> None:
-        record = json.dumps(_ANSWER.dump_python(answer), ensure_ascii=False)
-        # Half a pair of surrogates, which a server may send, is no text: it becomes "?".
-        _write(self._file, record.encode("utf-8", "replace") + b"\n")
+        _write(self._file, _line(answer))
         if time.monotonic() - self._synced > SYNC_EVERY:
             os.fsync(self._file)
             self._synced = time.monotonic()
@@ -67,6 +66,15 @@ class Store:
     ) -> None:
         os.fsync(self._file)
         os.close(self._file)
+
+
+def _line(answer: Answer) -> bytes:
+    try:
+        return _ANSWER.dump_json(answer) + b"\n"
+    except PydanticSerializationError:
+        # Half a pair of surrogates, which a server may send, is no text: it becomes "?".
+        record = json.dumps(_ANSWER.dump_python(answer), ensure_ascii=False)
+        return record.encode("utf-8", "replace") + b"\n"
 
 
 def _ends_whole(path: Path) -> bool:

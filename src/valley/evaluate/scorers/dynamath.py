@@ -110,7 +110,7 @@ def _right(text: str, kind: str, truth: str) -> bool | None:
         letter = reading.letter(text, dict.fromkeys(LETTERS, ""))
         return None if letter is None else letter == truth
     if kind == "float":
-        value = _pi(text) if (value := reading.the_number(text)) is None else value
+        value = reading.the_number(text) if (value := _pi(text)) is None else value
         wanted = _float(truth)
         return None if value is None else wanted is not None and abs(value - wanted) <= TOLERANCE
     return reading.says(text, truth)

@@ -15,16 +15,19 @@ from valley.mathematics import number
 SHORT = 12
 #: Characters of the longest part of a reply that is searched for words of an answer.
 LONGEST = 100_000
+#: Characters of the longest number; every one as long is a float.
+DIGITS = 300
 
 _MARKS = str.maketrans("", "", "*`$\u200b\ufeff\u2060")
 _EDGES = " \t\n.,:;!?'\"“”‘’()[]{}<>|\\、。。「」《》-—–_#~"
-_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _CUE = re.compile(
     r"(?P<final>final |最终|最后)?"
     r"(?:answer|答案|正确选项)(?:\s+(?:is|would be|should be)\b|应该是|应为|应是|是|为|选)?"
     r"\s*[:：]?(?:\s*(?:选|option|choice)\b)?\s*",
     re.IGNORECASE,
 )
+_CUE_YES_NO = re.compile(r"(?:answer|答案)\W{0,9}(?:is\b|是|为)?\W{0,9}(yes|no)\b")
 _SAID = re.compile(r"(?:answer|答案)\s*(?:is|would be|:|：|是|为)\s*:?\s*([^\n]*)", re.IGNORECASE)
 _NUMBER = re.compile(
     r"(?<![\w.,])[-+−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?(?![\w])",
@@ -63,10 +66,21 @@ def final(reply: str) -> str:
     """The part of a reply that is its answer: after the thinking, the last `<answer>` block, or
     else the last `\\boxed{}`, or else all of it."""
     said = reply.rpartition("</think>")[2]
-    if blocks := _TAGGED.findall(said):
-        return str(blocks[-1]).strip()
-    inside = boxed(said)
-    return said.strip() if inside is None else inside
+    for inside in (tagged(said), boxed(said)):
+        if inside is not None:
+            return inside
+    return said.strip()
+
+
+def tagged(text: str) -> str | None:
+    """What the last closed `<answer>` block holds."""
+    begun, inside = None, None
+    for tag in _TAG.finditer(text):
+        if not tag[1]:
+            begun = tag.end() if begun is None else begun
+        elif begun is not None:
+            begun, inside = None, (begun, tag.start())
+    return None if inside is None else text[slice(*inside)].strip()
 
 
 def boxed(text: str) -> str | None:
@@ -165,11 +179,13 @@ def _letters(said: str, options: Mapping[str, str]) -> str | None:
     if len(names) != 1:
         return None
     name = names.pop()
-    negated = any(
-        _NEGATED.search(said[max(0, place.start() - 12) : place.start()])
-        for place in re.finditer(rf"\b{name}\b", said)
-    )
+    negated = any(_negated(said, place.start()) for place in re.finditer(rf"\b{name}\b", said))
     return None if negated else name
+
+
+def _negated(said: str, place: int) -> bool:
+    """Whether a "not" stands before a place."""
+    return _NEGATED.search(said[max(0, place - 16) : place]) is not None
 
 
 def _by_text(said: str, options: Mapping[str, str]) -> str | None:
@@ -189,7 +205,7 @@ def _by_text(said: str, options: Mapping[str, str]) -> str | None:
     if len(outer) != 1:
         return None
     name = outer.pop()
-    if any(_NEGATED.search(words[:begin]) for other, begin, _ in spans if other == name):
+    if any(_negated(words, begin) for other, begin, _ in spans if other == name):
         return None
     return name
 
@@ -210,7 +226,7 @@ def yes_no(reply: str) -> str | None:
         return whole
     if re.search(r"\byes\s*(?:/|,|or|and|\.)\s*no\b|\bno\s*(?:/|,|or|and|\.)\s*yes\b", said):
         return None
-    cues = {cue[1] for cue in re.finditer(r"(?:answer|答案)\W*(?:is\b|是|为)?\W*(yes|no)\b", said)}
+    cues = {cue[1] for cue in _CUE_YES_NO.finditer(said)}
     if len(cues) == 1:
         return cues.pop().capitalize()
     first = re.match(r"\W*(yes|no)(?=[,.:;!\n]|\s*$|\s+(?:it|there|the|this|because|i)\b)", said)
@@ -226,7 +242,7 @@ def yes_no(reply: str) -> str | None:
 def the_number(reply: str) -> float | None:
     """The number that a reply states, its currency, unit or percent sign aside; the only one."""
     said = tidy(final(reply))[:LONGEST]
-    if (plain := number(said.rstrip("%°").lstrip("€£¥"))) is not None:
+    if len(said) <= DIGITS and (plain := number(said.rstrip("%°").lstrip("€£¥"))) is not None:
         return float(plain)
     cues = [found for cue in _SAID.finditer(said) if (found := _NUMBER.findall(cue[1]))]
     numbers = cues[-1] if cues else _NUMBER.findall(said)
@@ -243,6 +259,6 @@ def says(reply: str, truth: str) -> bool | None:
     value, wanted = the_number(reply), the_number(truth)
     if value is not None and wanted is not None and len(true.split()) <= 2:
         return value == wanted
-    if true and any(not _NEGATED.search(said[:begin]) for begin, _ in places(said, true)):
+    if true and any(not _negated(said, begin) for begin, _ in places(said, true)):
         return True
     return False if stated(reply) is not None else None

@@ -140,7 +140,7 @@ def _strict_relaxed(said: str, truth: str) -> bool:
 def _amounts(text: str) -> list[float]:
     """The number of a text, and its hundredth where it is a percentage."""
     text = reading.tidy(text.replace("$", "")).rstrip(".")
-    value = number(text.removesuffix("%").strip("€£¥ "))
+    value = number(text.removesuffix("%").strip("€£¥ ")) if len(text) <= reading.DIGITS else None
     if value is None or not abs(value) < 1e300:
         return []
     return [float(value), value / 100 if text.endswith("%") else float(value)]

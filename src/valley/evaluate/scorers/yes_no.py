@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from valley.evaluate.items import Item, Judge, Scored, Verdict
-from valley.evaluate.scorers import asking, grouping
-from valley.evaluate.scorers.choice import verdict_on
+from valley.evaluate.scorers import asking, grouping, reading
+from valley.evaluate.scorers.choice import REFUSED, verdict_on
 from valley.evaluate.scorers.normalising import punctuation
 
 #: MME's two halves, added up in these orders.
@@ -24,6 +24,12 @@ def extraction(reply: str) -> str | None:
     if ("yes" in words) == ("no" in words):
         return None
     return "Yes" if "yes" in words else "No"
+
+
+def read_yes_no(reply: str) -> str | None:
+    """`Yes` or `No` in the strict profile, `REFUSED` where a reply gives no answer."""
+    found = reading.yes_no(reply)
+    return REFUSED if found is None and reading.refused(reply) else found
 
 
 @dataclass(frozen=True)
