@@ -88,7 +88,10 @@ def told(
     write = make.encoder.writer.encode
     right, wrong = (f"<think>a</think><answer>{word}</answer>" for word in ("so", "no no"))
     return [
-        [write(right if n % 2 and len(prompt.input_ids) % 3 else wrong) for n in range(recipe.group)]
+        [
+            write(right if n % 2 and len(prompt.input_ids) % 3 else wrong)
+            for n in range(recipe.group)
+        ]
         for prompt in prompts
     ]
 
