@@ -112,13 +112,12 @@ def test_a_stopped_run_redraws_what_one_that_was_not_stopped_does(
         return [Scored(0.0, float(score), float(score)) for score in scores]
 
     monkeypatch.setattr(grpo, "score_all", by_colour)
+    fixed = {"stage": "grpo", "optimizer": {"warmup": 0.0, "decay": "constant"}, "every": 2}
     ends = {}
     for name, stops in {"whole": (4,), "stopped": (2, 4)}.items():
         output = tmp_path / name
         for steps in stops:
-            recipe = recipe_of(
-                stage="grpo", reply=4, group=2, redraw=2, steps=steps, every=2, output=str(output)
-            )
+            recipe = recipe_of(**fixed, reply=4, group=2, redraw=2, steps=steps, output=str(output))
             train(recipe)
         kept = json.loads((output / "checkpoint-4" / "stream.json").read_text(encoding="utf-8"))
         ends[name] = (kept["stream"], crash.curve(recipe))
