@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -59,41 +59,54 @@ def _plain(answer: str, truth: str, tolerance: float) -> bool | None:
 
 def same(answer: str, truth: str, tolerance: float) -> bool:
     """For a child process only: it may not return."""
-    return any(_close(read, answer, truth, tolerance) for read in (arithmetic, _latex))
+    return any(_close(values, answer, truth, tolerance) for values in (_numbers, _latex))
 
 
-def _close(read: Callable[[str], Any], answer: str, truth: str, tolerance: float) -> bool:
+def _close(
+    values: Callable[[str, str], tuple[Any, Any]], answer: str, truth: str, tolerance: float
+) -> bool:
     try:
-        return bool(abs(read(truth) - read(answer)) < tolerance)
+        first, second = values(truth, answer)
+        return bool(abs(first - second) < tolerance)
     except Exception:  # of the parser, or of arithmetic such as a division by zero
         return False
 
 
-def arithmetic(text: str) -> Any:
-    """The number that an expression of Python's numbers and operators is. Raises ValueError or
-    SyntaxError for all other text."""
-    return _value(ast.parse(text.strip(), mode="eval").body)
+def _numbers(truth: str, answer: str) -> tuple[Any, Any]:
+    """Both as arithmetic. VLMEvalKit evaluates the answer where its own variable `a` is the truth:
+    the answer `A` is every number."""
+    value = arithmetic(truth)
+    return value, arithmetic(answer, {"a": value})
 
 
-def _value(node: ast.expr) -> Any:
+def arithmetic(text: str, names: Mapping[str, Any] | None = None) -> Any:
+    """The number that an expression of Python's numbers and operators is, and of `names`. Raises
+    ValueError or SyntaxError for all other text."""
+    return _value(ast.parse(text.strip(), mode="eval").body, names or {})
+
+
+def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=int() | float() | complex() as value):
             return value
+        case ast.Name(id=name) if name in names:
+            return names[name]
         case ast.BinOp(left, operation, right) if type(operation) in _BINARY:
-            return _BINARY[type(operation)](_value(left), _value(right))
+            return _BINARY[type(operation)](_value(left, names), _value(right, names))
         case ast.UnaryOp(operation, operand) if type(operation) in _UNARY:
-            return _UNARY[type(operation)](_value(operand))
+            return _UNARY[type(operation)](_value(operand, names))
     raise ValueError(f"{ast.dump(node)[:80]} is no arithmetic")
 
 
-def _latex(text: str) -> Any:
-    """The number of LaTeX whose SymPy form is arithmetic. A percent sign is none: the parser that
-    VLMEvalKit pins does not read it, later ones do."""
+def _latex(truth: str, answer: str) -> tuple[Any, Any]:
+    """Both as LaTeX whose SymPy form is arithmetic, with VLMEvalKit's variables `a` and `b` again.
+    A percent sign is none: the parser that it pins does not read it, later ones do."""
     from latex2sympy2_extended import latex2sympy
 
-    if "%" in text:
+    if "%" in truth + answer:
         raise ValueError("a percent sign is not read")
-    return arithmetic(str(latex2sympy(text)))
+    names = {"a": latex2sympy(truth), "b": latex2sympy(answer)}
+    return arithmetic(str(names["a"]), names), arithmetic(str(names["b"]), names)
 
 
 if __name__ == "__main__":

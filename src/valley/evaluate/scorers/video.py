@@ -34,11 +34,14 @@ MME_REALWORLD_PREFIXES = (
 
 def first_letter(reply: str, prefixes: Sequence[str], letters: str = "ABCD") -> str | None:
     """The first letter of an option anywhere in a reply, after prefixes are deleted."""
-    said = reply.strip()
+    found = re.search(f"[{letters}]", _without(reply.strip(), prefixes))
+    return found[0] if found else None
+
+
+def _without(said: str, prefixes: Sequence[str]) -> str:
     for prefix in prefixes:
         said = said.replace(prefix, "")
-    found = re.search(f"[{letters}]", said)
-    return found[0] if found else None
+    return said
 
 
 def clip(item: Item) -> str:
@@ -90,9 +93,8 @@ def first_mme_realworld(reply: str) -> str | None:
     """MME-RealWorld's letter, of five: a part of `(a)`, as an empty reply is, is A."""
     if found := first_letter(reply, MME_REALWORLD_PREFIXES, "ABCDE"):
         return found
-    for prefix in MME_REALWORLD_PREFIXES:
-        reply = reply.replace(prefix, "")
-    parts = (letter for letter in "ABCDE" if reply.strip().lower() in f"({letter})".lower())
+    said = _without(reply.strip(), MME_REALWORLD_PREFIXES).lower()
+    parts = (letter for letter in "ABCDE" if said in f"({letter})".lower())
     return next(parts, None)
 
 
