@@ -96,7 +96,10 @@ transformers' own InternVL class over the same tensors. By `python benchmarks/re
 
 ## Packing
 Useful: share of computed tokens that belong to samples. Load: visual tokens of the busiest rank
-over the mean. Step: time of the slowest of 8 ranks, simulated from `--tower` and `--decoder`.
+over the mean. Step: time of the slowest of 8 ranks, added up from what tokens cost when
+SAIL-VL-1.5-2B trains whole, by layers measured at their real width. Where nearly every token is
+visual (pictures), rows of equal length are balanced already; where they are not (mixed), balance is
+what shortens the slowest step. By `python benchmarks/packing.py`.
 
 {run("benchmarks/packing.py")}
 

@@ -159,7 +159,9 @@ class StageTrainer(Trainer):
         self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None
     ) -> Tensor:
         """Gradients of all rows of a step; returns the loss, for the log."""
-        step = self.objective.prepare(model, inputs, self._later)
+        # What is compared with the model is computed in its precision.
+        with self.accelerator.autocast():
+            step = self.objective.prepare(model, inputs, self._later)
         self.progress.saw(step)
         model.train()
         processes = self.accelerator.num_processes
@@ -171,7 +173,7 @@ class StageTrainer(Trainer):
             # row: keeping whole gradients for later would take the memory that sharding saves.
             waits = number < len(step.rows)
             with self.accelerator.no_sync(model) if waits else nullcontext():
-                with self.compute_loss_context_manager():
+                with self.accelerator.autocast():
                     # Gradients are averaged over ranks, the weight is a sum.
                     part = self.objective.loss(model, row.to(self.args.device)) * processes / total
                 self.accelerator.backward(part)
@@ -319,7 +321,9 @@ class _Evaluating(TrainerCallback):
         if trainer.evaluation and (step % trainer.recipe.every == 0 or step == state.max_steps):
             first = state.is_world_process_zero
             due = control.should_log  # which logging switches off
-            trainer.log(trainer.evaluation.run(trainer.model_wrapped, step, write=first))
+            with trainer.accelerator.autocast():
+                figures = trainer.evaluation.run(trainer.model_wrapped, step, write=first)
+            trainer.log(figures)
             control.should_log = due
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,9 +36,29 @@ def both_replies(sample: Sample) -> Sequence[Conversation]:
     return [(*pair.prompt, reply) for reply in replies]
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A row of chosen and rejected conversations in turn, and the log-probability `[C]` that the
+    reference gives each."""
+
+    row: Row
+    before: Tensor
+
+    @property
+    def tokens(self) -> int:
+        return self.row.tokens
+
+    @property
+    def pictures(self) -> int:
+        return self.row.pictures
+
+    def to(self, device: torch.device | str) -> Compared:
+        return self  # it was made there
+
+
 class Preferring:
-    """The mixed loss of pairs. A row holds chosen and rejected conversations in turn, and is the
-    micro-batch of BCO's delta.
+    """The mixed loss of pairs. All pairs of a step are the micro-batch of BCO's delta, in whatever
+    rows and on whatever ranks they are.
 
     reference: the model as it was before; None where the adapters of the model, switched off, leave
     it.
@@ -48,26 +69,35 @@ class Preferring:
         self.weights = Weights(recipe.dpo, recipe.bco, recipe.sft)
         self.reference = reference
         self.delta = RunningDelta()
+        #: Whether the delta has taken in the step that is learnt from.
+        self._known = False
         self._sums: dict[str, float] = defaultdict(float)
 
+    @torch.no_grad()
     def prepare(self, model: nn.Module, step: Step, later: Iterator[Step]) -> Step:
-        return step
+        rows = [self._compared(model, row) for row in step.rows]
+        self._known = len(rows) > 1
+        if self.weights.bco and self._known:  # of a single row, `loss` computes the rewards anyway
+            rewards = [self.beta * _ratios(_summed(model, row.row), row) for row in rows]
+            self.delta.update(torch.cat(rewards).flatten())
+        return replace(step, rows=tuple(rows))
 
     def weight(self, step: Step) -> float:
-        return float(sum(pairs_of(row) for row in step.rows))
+        return float(sum(pairs_of(compared.row) for compared in step.rows))
 
-    def loss(self, model: nn.Module, row: Row) -> Tensor:
-        pairs = pairs_of(row)
-        told = row_log_probs(model, row)
-        summed = sums_by_owner(told, row)
-        ratios = self._ratios(model, row, summed)
-        chosen_tokens = (row.owner % 2 == 0) & (row.labels != -100)
+    def loss(self, model: nn.Module, row: Compared) -> Tensor:
+        plain, pairs = row.row, pairs_of(row.row)
+        told = row_log_probs(model, plain)
+        summed = sums_by_owner(told, plain)
+        ratios = _ratios(summed, row)
+        chosen_tokens = (plain.owner % 2 == 0) & (plain.labels != -100)
         found = preference_loss(
             LogRatios(ratios[:, 0], ratios[:, 1]),
             self.delta,
             weights=self.weights,
             beta=self.beta,
             sft=sft_loss(told, chosen_tokens),
+            learn_delta=not self._known,
         )
         if not pairs:  # nothing is learnt from a row without pairs, but every rank takes part
             return 0.0 * told.sum()
@@ -75,7 +105,7 @@ class Preferring:
         return found.loss * pairs
 
     def measure(self, model: nn.Module, row: Row) -> dict[str, float]:
-        ratios = self._ratios(model, row, sums_by_owner(row_log_probs(model, row), row))
+        ratios = _ratios(_summed(model, row), self._compared(model, row))
         dpo = dpo_loss(LogRatios(ratios[:, 0], ratios[:, 1]), self.beta)
         right = (ratios[:, 0] > ratios[:, 1]).sum()
         return {"loss": float(dpo.sum()), "accuracy": float(right), "weight": pairs_of(row)}
@@ -93,11 +123,11 @@ class Preferring:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.delta.load_state_dict(state)
 
-    def _ratios(self, model: nn.Module, row: Row, summed: Tensor) -> Tensor:
-        """`[B, 2]`: how much likelier the chosen and the rejected reply of each pair became."""
-        with torch.no_grad(), original(model, self.reference) as reference:
-            before = sums_by_owner(row_log_probs(reference, row), row)
-        return (summed - before)[: 2 * pairs_of(row)].view(-1, 2)
+    @torch.no_grad()
+    def _compared(self, model: nn.Module, row: Row) -> Compared:
+        row = row.to(next(model.parameters()).device)
+        with original(model, self.reference) as reference:
+            return Compared(row, _summed(reference, row))
 
     def _note(self, pairs: int, dpo: Tensor, bco: Tensor, ratios: Tensor, summed: Tensor) -> None:
         margins = self.beta * (ratios[:, 0] - ratios[:, 1])
@@ -112,6 +142,16 @@ class Preferring:
         }
         for name, figure in figures.items():
             self._sums[name] += figure
+
+
+def _summed(model: nn.Module, row: Row) -> Tensor:
+    """`[C]`: the log-probability of each reply of a row."""
+    return sums_by_owner(row_log_probs(model, row), row)
+
+
+def _ratios(summed: Tensor, row: Compared) -> Tensor:
+    """`[B, 2]`: how much likelier the chosen and the rejected reply of each pair became."""
+    return (summed - row.before)[: 2 * pairs_of(row.row)].view(-1, 2)
 
 
 def pairs_of(row: Row) -> int:

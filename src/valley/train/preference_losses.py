@@ -40,8 +40,8 @@ class LogRatios:
 class RunningDelta:
     """BCO's reward shift: the mean over all micro-batches so far of their mean reward.
 
-    Every rank adds one number a micro-batch, all of the same weight (TRL 0.10.1), or none where it
-    has no pair. Part of the training state: save and load it with the checkpoint.
+    Each is the mean over the pairs of all ranks, which is TRL's (0.10.1) where these have equally
+    many. Part of the training state: save and load it with the checkpoint.
     """
 
     def __init__(self) -> None:
@@ -51,15 +51,13 @@ class RunningDelta:
     def update(self, rewards: Tensor) -> float:
         """Take in the rewards of one micro-batch, from every rank at once; the new mean."""
         pairs = rewards.detach().double()
-        total = torch.stack([pairs.mean(), pairs.new_ones(())])
-        if not len(pairs):
-            total.zero_()
+        total = torch.stack([pairs.sum(), pairs.new_tensor(len(pairs))])
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(total)
-        added, count = total.tolist()
-        self.count += round(count)
-        if count:
-            self.mean += (added - count * self.mean) / self.count
+        added, number = total.tolist()
+        if number:
+            self.count += 1
+            self.mean += (added / number - self.mean) / self.count
         return self.mean
 
     def state_dict(self) -> dict[str, Any]:
