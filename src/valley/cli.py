@@ -341,7 +341,7 @@ def evaluate(
         str | None, typer.Option(help="another line's prompts, or `default`")
     ] = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1)] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="requests at a time")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="requests at a time")] = 32,
     revision: Revision = None,
     device: Device = None,
     dtype: Dtype = None,

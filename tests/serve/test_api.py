@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from valley.serve import app
+from valley.serve import routes
 
 from .conftest import MEDIA, question, wait_until
 
@@ -134,7 +134,10 @@ def test_an_engine_that_dies_ends_its_streams_with_an_error_and_comes_back(serve
         for last, done in (dying[-2:], [json.loads(rest[-2][6:]), rest[-1][6:]]):
             assert last["error"]["code"] == "engine_lost"
             assert done == "[DONE]"
-        # One that comes meanwhile waits for the next engine.
+        # What a request costs or lacks is said meanwhile; one that is right waits.
+        assert client.post("/v1/count", json=question("hi")).status_code == 200
+        error(client.post(CHAT, json=question("hi", n=0)), 400)
+        assert client.get("/ready").status_code == 503
         answer = client.post(CHAT, json=question("say: back"))
         assert answer.json()["choices"][0]["message"]["content"] == "back"
         lost = client.post(CHAT, json=question("die"))
@@ -202,7 +205,7 @@ def test_what_has_no_effect_is_accepted(echo) -> None:
 def test_the_page_is_shown_to_everybody(servers, tmp_path, monkeypatch) -> None:
     page = tmp_path / "index.html"
     page.write_text("<p>Größe</p>", encoding="utf-8")
-    monkeypatch.setattr(app, "PAGE", page)
+    monkeypatch.setattr(routes, "PAGE", page)
     with servers(api_keys=("a-key-for-this",)).client() as client:
         answer = client.get("/")
         assert answer.text == "<p>Größe</p>"

@@ -5,7 +5,8 @@
 For each recipe OUT/NAME.RANK.json gets the losses of its steps, the norms of their gradients, this
 rank's pictures, whether the decoder's blocks are sharded, digests of the weights, or the error that
 stopped it. `RECIPE@STEP` stops a training before that step, `RECIPE#FAULT` makes the last rank
-fail. A recipe saves only if a checkpoint is due in its steps.
+fail, `RECIPE#told` draws replies that depend on their prompt alone. A recipe saves only if a
+checkpoint is due in its steps.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,10 @@ import torch
 from torch.distributed.tensor import DTensor
 
 import valley.train.run as run
+from valley.encoding import Encoded
 from valley.train import ranks
 from valley.train.loop import StageTrainer
-from valley.train.recipe import read_recipe
+from valley.train.recipe import GRPO, read_recipe
 from valley.train.sft import Supervised
 
 
@@ -48,6 +51,7 @@ class Watched(StageTrainer):
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.notes["losses"].append(loss.item())
         self.notes["pictures"].append(sum(row.pictures for row in inputs.rows))
+        self.notes["streams"].append(self.stream_state)
         return loss
 
     def _clip_grad_norm(self, model: Any) -> Any:
@@ -78,6 +82,21 @@ def not_a_number(objective: Supervised, model: Any, row: Any, loss: Any = Superv
     return loss(objective, model, row) * float("nan")
 
 
+def told(
+    model: Any, make: Any, prompts: Sequence[Encoded], recipe: GRPO, greedy: bool = False
+) -> list[list[list[int]]]:
+    """In place of drawn replies: of every third prompt all are alike."""
+    write = make.encoder.writer.encode
+    right, wrong = (f"<think>a</think><answer>{word}</answer>" for word in ("so", "no no"))
+    return [
+        [
+            write(right if n % 2 and len(prompt.input_ids) % 3 else wrong)
+            for n in range(recipe.group)
+        ]
+        for prompt in prompts
+    ]
+
+
 FAULTS = {
     "nan": lambda: patch.object(Supervised, "loss", not_a_number),
     "full": lambda: patch.object(
@@ -87,10 +106,12 @@ FAULTS = {
 
 
 def train(recipe: str, stop: str | None, fault: str | None) -> dict[str, Any]:
-    notes: dict[str, Any] = {"losses": [], "norms": [], "pictures": []}
+    notes: dict[str, Any] = {"losses": [], "norms": [], "pictures": [], "streams": []}
     Watched.notes, Watched.stop = notes, int(stop) if stop else None
     broken: AbstractContextManager[Any] = nullcontext()
-    if fault and ranks.rank() == ranks.size() - 1:
+    if fault == "told":
+        broken = patch("valley.train.grpo.draw_replies", told)
+    elif fault and ranks.rank() == ranks.size() - 1:
         broken = FAULTS[fault]()
     try:
         with broken:

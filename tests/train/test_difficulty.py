@@ -99,15 +99,15 @@ def test_what_cannot_be_drawn() -> None:
 
 
 def test_groups_that_teach() -> None:
-    groups = [[0.0] * 8, [1.0] * 8, [0.0] * 7 + [1.0], [1.0] * 7 + [0.0], [0.01, 0.01], [0.99]]
+    groups = [[0.0] * 8, [1.0] * 8, [0.0] * 7 + [1.0], [1.0] * 7 + [0.0], [0.5, 0.5]]
     assert informative(groups) == [2, 3]
-    assert informative([[0.02, 0.02], [0.98]]) == [0, 1]
-    assert informative([[0.98]], high=0.9) == []
+    assert informative([[0.0, 0.02], [0.96, 1.0]]) == [1]
+    assert informative([[0.0, 0.03], [0.97, 1.0]], high=0.9) == [0]
 
 
 def test_totals_are_measured_by_the_best() -> None:
     groups = [[2.0, 2.0], [2.0, 1.0], [1.0, 1.0], [0.0, 0.0]]
-    assert informative(groups, best=2.0) == [1, 2]
+    assert informative(groups, best=2.0) == [1]
     with pytest.raises(ValueError, match=r"\[0, 1.0\]"):
         informative(groups)
 

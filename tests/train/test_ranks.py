@@ -113,7 +113,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory, tiny_valley2: Path) -> Lab:
     lab = Lab(tmp_path_factory.mktemp("ranks"), tiny_valley2)
     steps: Mapping[str, Any] = {"steps": STEPS}
     pairs: Mapping[str, Any] = {"stage": "preference", "data": "pairs"}
-    lab.run(1, lab.recipe("one", **steps), lab.recipe("dpo-one", **pairs, bco=0.0))
+    drawn: Mapping[str, Any] = {"stage": "grpo", "data": "prompts", "reply": 40, "redraw": 3}
+    drawn = {**drawn, "batch": {"samples": 3}, "group": 2}
+    lab.run(
+        1,
+        lab.recipe("one", **steps),
+        lab.recipe("dpo-one", **pairs, bco=0.0),
+        lab.recipe("told-one", **drawn) + "#told",
+    )
     lab.run(
         2,
         lab.recipe("shards", **steps, shard=True, every=STEPS),
@@ -129,6 +136,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, tiny_valley2: Path) -> Lab:
             discard=False,
             shard=True,
         ),
+        lab.recipe("told", **drawn, shard=True) + "#told",
         lab.recipe("nan", steps=1) + "#nan",
         lab.recipe("full", steps=1, every=1) + "#full",
     )
@@ -169,6 +177,15 @@ def test_the_saved_model_is_what_the_ranks_held(lab: Lab) -> None:
 
 def test_preferences_on_shards_are_those_of_one_rank(lab: Lab) -> None:
     close(lab.notes("dpo.yaml", 1), lab.notes("dpo-one.yaml"), 2)
+
+
+def test_ranks_redraw_the_same_prompts_and_learn_the_same(lab: Lab) -> None:
+    one = lab.notes("told-one.yaml#told")
+    assert one["streams"][0]["position"] > 3  # prompts were drawn in place of others
+    for rank in (0, 1):
+        notes = lab.notes("told.yaml#told", rank)
+        close(notes, one, 2)
+        assert notes["streams"] == one["streams"]
 
 
 @pytest.mark.parametrize("name", ["mpo", "grpo"])

@@ -48,7 +48,7 @@ class Options:
     url: str | None = None
     prompts: str | None = None
     max_new_tokens: int | None = None
-    batch_size: int = 16
+    batch_size: int = 32
     device: str | None = None
     dtype: str | None = None
     revision: str | None = None

@@ -50,7 +50,7 @@ def score_file(
     record = predictions.record
     if record and record["benchmark"] != benchmark.name:
         raise ValueError(f"{file} answers {record['benchmark']}, not {benchmark.name}")
-    items = _items(benchmark, record, data, say)
+    items = chosen.read(_items(benchmark, record, data, say))[: record.get("asked")]
     answers = predictions.answers
     if known := {item.id for item in items}:
         foreign = [answer.id for answer in answers if answer.id not in known]
@@ -91,7 +91,7 @@ def _items(
     data: Path | None,
     say: Callable[[str], None],
 ) -> list[Item]:
-    """The rows that were asked, as they were asked."""
+    """The rows of the table, as they were asked."""
     if data is None and not record:
         raise ValueError("name the folder of the tables with --data")
     path = data / benchmark.file if data else Path(record["table"]["path"])
@@ -100,7 +100,7 @@ def _items(
         say(f"{path} is not the file that the run had: its SHA-256 differs")
     if table.skipped.total:
         say(f"{path}: rows left out: {table.skipped}")
-    items = list(table.items)[: record.get("asked")]
+    items = list(table.items)
     return prompts_of(record["prompts"]["name"]).read(items) if record else items
 
 

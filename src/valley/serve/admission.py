@@ -16,7 +16,13 @@ from valley.prompt import Writer
 from valley.schema import ANY_OBJECT, schema_text
 from valley.serve.errors import ApiError
 from valley.serve.media import Media
-from valley.serve.schemas import ChatMessage, ChatRequest, ContentPart, ImagePart, TextPart
+from valley.serve.schemas import (
+    ChatMessage,
+    ChatRequest,
+    ContentPart,
+    ImagePart,
+    TextPart,
+)
 from valley.serve.settings import Settings
 from valley.serve.wire import Ask
 from valley.types import Budget, Image, Message, Part, Request, Sampling, Size, Text, Video

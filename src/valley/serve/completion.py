@@ -11,8 +11,7 @@ from typing import Any
 from valley.grounding import boxes_in
 from valley.prompt import parse_reply
 from valley.serve.admission import Planned
-from valley.serve.channels import Channels
-from valley.serve.schemas import (
+from valley.serve.answers import (
     AssistantMessage,
     ChatChunk,
     ChatCompletion,
@@ -28,6 +27,7 @@ from valley.serve.schemas import (
     TokenLogprob,
     Usage,
 )
+from valley.serve.channels import Channels
 
 Event = dict[str, Any]
 

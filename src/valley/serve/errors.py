@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 #: `type` of an error by its status, where it is not simply a bad request.
@@ -42,3 +43,9 @@ class ApiError(Exception):
                 "code": self.code,
             }
         }
+
+
+def place_of(error: BaseException) -> str:
+    """File and line where an error was raised; its message may hold what was sent."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"

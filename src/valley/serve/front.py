@@ -7,10 +7,18 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from valley.serve.admission import Admission, Planned
+from valley.serve.answers import (
+    ChatChunk,
+    ChatCompletion,
+    Count,
+    CountedMedia,
+)
 from valley.serve.completion import Completion
 from valley.serve.errors import ApiError
 from valley.serve.metrics import Metrics
-from valley.serve.schemas import ChatChunk, ChatCompletion, ChatRequest, Count, CountedMedia
+from valley.serve.schemas import (
+    ChatRequest,
+)
 from valley.serve.settings import ENGINES, Settings
 from valley.serve.supervisor import Event, Supervisor
 from valley.serve.wire import Frame
@@ -30,10 +38,13 @@ class Front:
         self._admission: Admission | None = None
 
     def _on_ready(self, frame: Frame) -> None:
-        self._admission = Admission(self.settings, frame.blobs[0], frame.body["context"])
+        if self._admission is None:  # later engines have the same model
+            self._admission = Admission(self.settings, frame.blobs[0], frame.body["context"])
 
     async def plan(self, body: ChatRequest) -> Planned:
-        await self.engine.wait_ready(PATIENCE)
+        """Once there was an engine, none is needed to say what a request costs, or lacks."""
+        if self._admission is None:
+            await self.engine.wait_ready(PATIENCE)
         assert self._admission is not None
         return await asyncio.to_thread(self._admission.plan, body)
 
@@ -74,6 +85,7 @@ class Front:
     ) -> AsyncIterator[tuple[Completion, AsyncIterator[Event]]]:
         planned = await self.plan(body)
         completion = Completion(self.settings.model, planned)
+        await self.engine.wait_ready(PATIENCE)
         async with self.engine.asking(planned.ask) as events:
             try:
                 yield completion, _begun(events, await anext(events))

@@ -5,26 +5,18 @@ Plain ASGI around the application, so that nothing gets past it.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
-import json
 import logging
 import re
 import time
-import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
 
-from valley.serve.errors import ApiError
+from valley.serve.errors import ApiError, place_of
+from valley.serve.exchange import Answer, Application, Body, Message, Receive, Send, too_large
 from valley.serve.metrics import Metrics
-from valley.serve.room import Place, Room
+from valley.serve.rate import Rate
+from valley.serve.room import Room
 from valley.serve.settings import Settings
-
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger("valley.serve")
 
@@ -34,18 +26,6 @@ OPEN = frozenset({"/", "/health", "/ready"})
 PAGE_FILES = "/page/"
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::\d{1,5})?")
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-        "media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'; require-trusted-types-for 'script'"
-    ),
-}
 
 
 class Guard:
@@ -72,7 +52,7 @@ class Guard:
             return
         if scope["type"] != "http":  # there are no websockets here
             raise RuntimeError("only HTTP is spoken here")
-        answer = _Answer(send)
+        answer = Answer(send)
         started = time.monotonic()
         try:
             self._check(scope)
@@ -80,7 +60,7 @@ class Guard:
                 await self._app(scope, receive, answer)
                 return
             with self._room.place() as place:
-                body = _Body(receive, answer, self._settings, place)
+                body = Body(receive, answer, self._settings, place)
                 await self._app(scope, body, answer)
         except ApiError as error:
             await answer.refuse(error)
@@ -105,7 +85,7 @@ class Guard:
                 raise ApiError(415, "send the body as Content-Type: application/json")
             length = headers.get(b"content-length", "0")
             if not length.isdecimal() or int(length) > self._settings.max_body:
-                raise _too_large(self._settings.max_body)
+                raise too_large(self._settings.max_body)
 
     def _check_host(self, host: str, origin: str | None) -> None:
         """A page of a stranger's may lead its own name to this address (DNS rebinding), or post
@@ -130,94 +110,6 @@ class Guard:
         return digest.hex()
 
 
-class Rate:
-    """At most so many requests for each caller, such as "600/minute"."""
-
-    def __init__(self, text: str) -> None:
-        from limits import parse
-        from limits.storage import MemoryStorage
-        from limits.strategies import MovingWindowRateLimiter
-
-        try:
-            self._limit = parse(text)
-        except ValueError:
-            raise ValueError(f"--rate-limit {text!r}: write it as 600/minute") from None
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
-
-    def count(self, caller: str) -> None:
-        """Raises ApiError where there were too many."""
-        if not self._limiter.hit(self._limit, caller):
-            reset = self._limiter.get_window_stats(self._limit, caller).reset_time
-            wait = max(1, round(reset - time.time()))
-            problem = f"more requests than {self._limit}: ask again in {wait} s"
-            raise ApiError(429, problem, code="rate_limit_exceeded", retry_after=wait)
-
-
-class _Body:
-    """`receive` of a body that is not too large and does not take for ever."""
-
-    def __init__(self, receive: Receive, answer: _Answer, settings: Settings, place: Place) -> None:
-        self._receive, self._answer, self._place = receive, answer, place
-        self._most = settings.max_body
-        self._deadline = time.monotonic() + settings.body_seconds
-        self._whole = False
-
-    async def __call__(self) -> Message:
-        if self._whole:  # what may come now is word that the client has gone
-            return await self._receive()
-        try:
-            left = self._deadline - time.monotonic()
-            message = await asyncio.wait_for(self._receive(), max(0.0, left))
-        except TimeoutError:
-            raise self._refusal(ApiError(408, "the body did not arrive in time")) from None
-        try:
-            self._place.hold(len(message.get("body", b"")))
-        except ApiError as error:
-            raise self._refusal(error) from None
-        if self._place.held > self._most:
-            raise self._refusal(_too_large(self._most))
-        self._whole = not message.get("more_body", False)
-        return message
-
-    def _refusal(self, error: ApiError) -> ApiError:
-        """Frameworks answer any error while reading a body with one of their own."""
-        self._answer.instead = error
-        return error
-
-
-class _Answer:
-    """`send` with the security headers; remembers the status. `instead`: sent in place of what
-    the application says."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.status = 0
-        self.instead: ApiError | None = None
-
-    async def __call__(self, message: Message) -> None:
-        if self.instead is None:
-            await self._pass(message)
-        else:
-            await self.refuse(self.instead)
-
-    async def refuse(self, error: ApiError) -> None:
-        """Send an error, unless an answer has begun: then there is nothing left but to end it."""
-        if self.status:
-            return
-        body = json.dumps(error.record()).encode()
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        pairs = [(n.lower().encode(), v.encode()) for n, v in (headers | error.headers).items()]
-        await self._pass({"type": "http.response.start", "status": error.status, "headers": pairs})
-        await self._pass({"type": "http.response.body", "body": body})
-
-    async def _pass(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            added = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-            message = {**message, "headers": [*message.get("headers", ()), *added]}
-        await self._send(message)
-
-
 def _is_open(path: str) -> bool:
     return path in OPEN or path.startswith(PAGE_FILES)
 
@@ -226,13 +118,3 @@ def _host_name(host: str) -> str:
     """The name without the port; "" where it makes no sense."""
     match = _HOST.fullmatch(host)
     return (match[1] or match[2]).lower() if match else ""
-
-
-def _too_large(most: int) -> ApiError:
-    return ApiError(413, f"the body is larger than {most} bytes, the limit of this server")
-
-
-def place_of(error: BaseException) -> str:
-    """File and line where an error was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.filename}:{last.lineno}"

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from valley.serve.app import create_app
-from valley.serve.guard import Application
+from valley.serve.exchange import Application
 from valley.serve.settings import Settings
 
 #: Seconds that open answers get when the server is told to stop.

@@ -6,6 +6,7 @@ a long prompt neither waits for ever nor holds up the others. Requests are taken
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -19,9 +20,11 @@ from valley.engine.constraint import Constraint
 from valley.engine.local import MAX_BATCH_TOKENS, LocalEngine
 from valley.engine.running import Filling, Rows
 from valley.engine.sampling import Chooser
+from valley.serve.errors import place_of
 from valley.serve.reply import ReplyWriter
 from valley.serve.wire import Ask
 
+logger = logging.getLogger("valley.serve")
 Event = dict[str, Any]
 
 
@@ -66,7 +69,7 @@ class Scheduler:
         self.waiting: deque[Job] = deque()
         self.running: list[Running] = []
         self._rows = Rows()
-        self._filling: tuple[Filling, list[Job]] | None = None
+        self._filling: tuple[Filling, list[list[Running]]] | None = None
 
     @property
     def idle(self) -> bool:
@@ -82,11 +85,9 @@ class Scheduler:
         """Forget a request, wherever it is."""
         self.waiting = deque(job for job in self.waiting if job.number != number)
         self._keep([row for row in self.running if row.job.number != number])
-        if self._filling:
-            filling, jobs = self._filling
-            left = [index for index, job in enumerate(jobs) if job.number != number]
-            filling.take(left)
-            self._filling = (filling, [jobs[index] for index in left]) if left else None
+        # A prompt that takes more than one turn is filled in alone: see `_fits`.
+        if self._filling and self._filling[1][0][0].job.number == number:
+            self._filling = None
 
     def turn(self) -> list[Event]:
         """Do a piece of work; what came of it."""
@@ -105,11 +106,13 @@ class Scheduler:
         for job in jobs:
             waited = time.monotonic() - job.arrived
             try:
-                prompts.append(self._embedded(job))
+                prompt = self._embedded(job)
+                rows = [Running(job, n, self._writer(job, n)) for n in range(job.ask.choices)]
             except Exception as error:  # whatever it is, its mates go on
                 events.append(failed(job.number, error))
                 continue
-            taken.append(job)
+            prompts.append(prompt)
+            taken.append(rows)
             events.append({"id": job.number, "started": waited})
         if taken:
             self._filling = (Filling(prompts), taken)
@@ -140,15 +143,13 @@ class Scheduler:
 
     def _fill(self) -> list[Event]:
         assert self._filling is not None
-        filling, jobs = self._filling
+        filling, taken = self._filling
         logits = filling.advance(self.engine.model, self._fill_tokens)
         if logits is None:
             return []
         self._filling = None
-        order = [index for index, job in enumerate(jobs) for _ in range(job.ask.choices)]
-        new = [
-            Running(job, n, self._writer(job, n)) for job in jobs for n in range(job.ask.choices)
-        ]
+        order = [index for index, rows in enumerate(taken) for _ in rows]
+        new = [row for rows in taken for row in rows]
         filling.take(order)
         self._rows.join(filling)
         self.running += new
@@ -193,5 +194,7 @@ class Scheduler:
 def failed(number: int, error: Exception) -> Event:
     """The event of a request that cannot be answered: the user's mistake or ours."""
     mistake = isinstance(error, ValueError)
+    if not mistake:
+        logger.error("%s at %s", type(error).__name__, place_of(error))
     text = str(error) if mistake else f"the engine failed: {type(error).__name__}"
     return {"id": number, "failed": text, "status": 400 if mistake else 500}

@@ -1,7 +1,18 @@
 """What the front and the engine process say to each other: JSON with bytes beside it.
 
 A frame is the length of its JSON (4 bytes, big-endian), the JSON, and the bytes whose lengths the
-JSON lists as `blobs`. Nothing in it can be code.
+JSON lists as `blobs`. Nothing in it can be code. By `kind`:
+
+| from | kind | means |
+|---|---|---|
+| front | `load` | the first: which model, `Settings.engine_options` |
+| engine | `ready` | it is loaded; `context`, and the tokenizer's JSON as a blob |
+| front | `ask`, `cancel` | request `id` (see `Ask`), or that nobody waits for it any more |
+| engine | `events` | what happened, and how much is `running` and `waiting` |
+
+An event has the `id` of its request and is one of `{"started": seconds in the queue}`,
+`{"choice", "text", "tokens": so far, "finish": reason or None, "log_probs"?}`, and
+`{"failed": why, "status"}`, which is the last.
 """
 
 from __future__ import annotations

@@ -133,8 +133,9 @@ def _balance(mix: Sequence[Labelled], size: int, generator: random.Random) -> li
 def informative(
     groups: Sequence[Sequence[float]], *, low: float = 0.01, high: float = 0.99, best: float = 1.0
 ) -> list[int]:
-    """Places of the groups from which GRPO learns something: those whose mean reward, as a share
-    of `best`, lies above `low` and below `high`. The others are all wrong or all right.
+    """Places of the groups from which GRPO learns something: those whose rewards differ, and whose
+    mean reward, as a share of `best`, lies above `low` and below `high`. The others are all wrong
+    or all right.
 
     `best`: the largest reward there is, 1 for accuracy and 1 + lambda for a total.
     """
@@ -144,5 +145,7 @@ def informative(
                 f"rewards of a group must lie in [0, {best}], got {list(group)!r:.200}"
             )
     return [
-        i for i, group in enumerate(groups) if low < math.fsum(group) / len(group) / best < high
+        i
+        for i, group in enumerate(groups)
+        if min(group) < max(group) and low < math.fsum(group) / len(group) / best < high
     ]

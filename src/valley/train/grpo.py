@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -25,6 +25,9 @@ from valley.train.sft import row_log_probs
 from valley.train.stream import Loaded, RowMaker, Step
 from valley.types import Sample
 
+#: Of prompts and replies that are drawn together, at most, unless one prompt alone has more.
+TOKENS = 65_536
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -37,11 +40,11 @@ class Prompts:
 
     @property
     def tokens(self) -> int:
-        return sum(len(encoded.input_ids) for _, (encoded, *_) in self.loaded)
+        return sum(len(item.conversations[0].input_ids) for item in self.loaded)
 
     @property
     def pictures(self) -> int:
-        return sum(len(encoded.plans) for _, (encoded, *_) in self.loaded)
+        return sum(len(item.conversations[0].plans) for item in self.loaded)
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,21 @@ class Reply:
         return replace(self.prompt, input_ids=self.prompt.input_ids + self.ids, labels=targets)
 
 
+@dataclass(frozen=True)
+class Group:
+    """The replies to the prompt at a position of the stream."""
+
+    position: int
+    replies: tuple[Reply, ...]
+
+    @property
+    def rewards(self) -> list[float]:
+        return [reply.scored.total for reply in self.replies]
+
+
 class Reinforcing:
     """Draws a group of replies to every prompt, rewards them, and learns from the differences.
+    Groups without differences are left out, and the next prompts of the stream take their place.
 
     The replies of one step serve `iterations` steps. reference: as in `Preferring`, only for `kl`.
     """
@@ -94,11 +110,9 @@ class Reinforcing:
         self._rows: tuple[Drawn, ...] = ()
         self._sums: dict[str, float] = defaultdict(float)
 
-    def prepare(self, model: nn.Module, step: Step) -> Step:
+    def prepare(self, model: nn.Module, step: Step, later: Iterator[Step]) -> Step:
         if self._turn % self.recipe.iterations == 0:
-            prompts = [loaded for row in step.rows for loaded in row.loaded]
-            groups = self._draw(model, prompts)
-            self._note(groups)
+            groups, step = self._groups(model, step, later)
             replies = self._advantages(groups)
             self._rows = tuple(self._drawn(model, rows) for rows in self._rows_of(replies))
         self._turn += 1
@@ -120,7 +134,7 @@ class Reinforcing:
     def measure(self, model: nn.Module, row: Prompts) -> dict[str, float]:
         """Of one greedy reply to each prompt."""
         groups = self._draw(model, row.loaded, greedy=True)
-        found = [reply.scored for group in groups for reply in group]
+        found = [reply.scored for group in groups for reply in group.replies]
         return {
             "reward": sum(scored.total for scored in found),
             "accuracy": sum(scored.accuracy for scored in found),
@@ -142,40 +156,71 @@ class Reinforcing:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._turn = state["turn"]
 
+    def _groups(
+        self, model: nn.Module, step: Step, later: Iterator[Step]
+    ) -> tuple[list[Group], Step]:
+        """The groups that something is learnt from, and the last step that was taken for them."""
+        wanted = step.samples
+        groups = self._kept(self._draw(model, prompts_of(step)), wanted)
+        for _ in range(self.recipe.redraw):
+            missing = wanted - sum(ranks.gathered(len(groups)))
+            # Every step comes `iterations` times.
+            if not missing or not (following := list(islice(later, self.recipe.iterations))):
+                break
+            step = following[-1]
+            groups += self._kept(self._draw(model, prompts_of(step)), missing)
+        return groups, step
+
+    def _kept(self, groups: list[Group], most: int) -> list[Group]:
+        """Of this rank's new groups those with something to learn, the first `most` of all ranks
+        in the order of the stream."""
+        self._note(groups)
+        if not self.recipe.discard:
+            return groups
+        totals = [group.rewards for group in groups]
+        kept = [groups[i] for i in informative(totals, best=1 + self.recipe.accuracy_weight)]
+        self._sums["discarded"] += len(groups) - len(kept)
+        places = [group.position for group in kept]
+        first = sorted(chain.from_iterable(ranks.gathered(places)))[:most]
+        return [group for group in kept if group.position in first]
+
     @torch.no_grad()
     def _draw(
         self, model: nn.Module, prompts: Sequence[Loaded], greedy: bool = False
-    ) -> list[list[Reply]]:
+    ) -> list[Group]:
         """A group of rewarded replies for each prompt, or only the greedy one."""
         model.eval()
-        # Ranks gather sharded weights together: all draw equally often.
-        spare = max(ranks.gathered(len(prompts))) - len(prompts) if self.recipe.shard else 0
-        groups = []
-        for sample, (prompt, *_) in prompts:
-            drawn = draw_replies(model, self.make, prompt, self.recipe, greedy)
-            texts = [self.make.encoder.decode_reply(ids) for ids in drawn]
-            domain, truth = truth_in(sample)
-            scored = score_all([(domain, text, truth) for text in texts], self.settings)
-            groups.append([Reply(prompt, *both) for both in zip(drawn, scored, strict=True)])
-        for _ in range(spare):
-            draw_replies(model, self.make, self.make.blank(), self.recipe, greedy)
-        return groups
+        batches = batches_of([item.conversations[0] for item in prompts], self.recipe)
+        drawn = [
+            ids
+            for batch in batches
+            for ids in draw_replies(model, self.make, batch, self.recipe, greedy)
+        ]
+        if self.recipe.shard:  # ranks gather weights together: all draw equally often
+            for _ in range(max(ranks.gathered(len(batches))) - len(batches)):
+                draw_replies(model, self.make, [self.make.blank()], self.recipe, greedy)
+        return [self._scored(*both) for both in zip(prompts, drawn, strict=True)]
 
-    def _advantages(self, groups: Sequence[Sequence[Reply]]) -> list[Reply]:
-        """The replies that something is learnt from, with their advantages."""
-        totals = [[reply.scored.total for reply in group] for group in groups]
-        kept = range(len(groups))
-        if self.recipe.discard:
-            kept = informative(totals, best=1 + self.recipe.accuracy_weight)  # type: ignore[assignment]
-            self._sums["discarded"] += len(groups) - len(kept)
-        if not kept:
+    def _scored(self, prompt: Loaded, replies: Sequence[list[int]]) -> Group:
+        domain, truth = truth_in(prompt.sample)
+        texts = [self.make.encoder.decode_reply(ids) for ids in replies]
+        scored = score_all([(domain, text, truth) for text in texts], self.settings)
+        said = prompt.conversations[0]
+        return Group(
+            prompt.position,
+            tuple(Reply(said, *both) for both in zip(replies, scored, strict=True)),
+        )
+
+    def _advantages(self, groups: Sequence[Group]) -> list[Reply]:
+        """The replies of all groups with their advantages."""
+        if not groups:
             return []
-        rewards = torch.tensor([totals[i] for i in kept])
+        rewards = torch.tensor([group.rewards for group in groups])
         found = group_advantages(rewards, unbiased=self.recipe.unbiased).tolist()
         return [
             replace(reply, advantage=advantage)
-            for i, row in zip(kept, found, strict=True)
-            for reply, advantage in zip(groups[i], row, strict=True)
+            for group, row in zip(groups, found, strict=True)
+            for reply, advantage in zip(group.replies, row, strict=True)
         ]
 
     def _rows_of(self, replies: Sequence[Reply]) -> list[list[Reply]]:
@@ -205,9 +250,9 @@ class Reinforcing:
                 reference = row_log_probs(first, row)
         return Drawn(row, each[row.owner], before, reference)
 
-    def _note(self, groups: Sequence[Sequence[Reply]]) -> None:
+    def _note(self, groups: Sequence[Group]) -> None:
         self._sums["groups"] += len(groups)
-        for reply in itertools.chain.from_iterable(groups):
+        for reply in chain.from_iterable(group.replies for group in groups):
             self._sums["replies"] += 1
             self._sums["reward"] += reply.scored.total
             self._sums["accuracy"] += reply.scored.accuracy
@@ -215,16 +260,40 @@ class Reinforcing:
             self._sums["reply_tokens"] += len(reply.ids)
 
 
+def prompts_of(step: Step) -> list[Loaded]:
+    return [item for row in step.rows for item in row.loaded]
+
+
+def batches_of(prompts: Sequence[Encoded], recipe: GRPO) -> list[list[Encoded]]:
+    """Prompts that are drawn together: those that follow one another, as many as have room."""
+    batches: list[list[Encoded]] = []
+    longest = 0
+    for prompt in prompts:
+        longest = max(longest, len(prompt.input_ids))
+        number = len(batches[-1]) + 1 if batches else 0
+        if not batches or number * recipe.group * (longest + recipe.reply) > TOKENS:
+            batches.append([])
+            longest = len(prompt.input_ids)
+        batches[-1].append(prompt)
+    return batches
+
+
 def draw_replies(
-    model: nn.Module, make: RowMaker, prompt: Encoded, recipe: GRPO, greedy: bool = False
-) -> list[list[int]]:
-    """Ids of `group` sampled replies or one greedy one, each with its end token if it has ended."""
+    model: nn.Module,
+    make: RowMaker,
+    prompts: Sequence[Encoded],
+    recipe: GRPO,
+    greedy: bool = False,
+) -> list[list[list[int]]]:
+    """For each prompt the ids of `group` sampled replies or one greedy one, each with its end token
+    if it has ended."""
     bare: Any = getattr(model, "module", model)
     encoder, device = make.encoder, next(model.parameters()).device
-    inputs: dict[str, Any] = dict(encoder.collate([prompt]).to(device))
-    if make.unseen and not prompt.plans:
+    inputs: dict[str, Any] = dict(encoder.collate(prompts).to(device))
+    if make.unseen and not any(prompt.plans for prompt in prompts):
         inputs["unseen_pictures"] = {name: some.to(device) for name, some in make.unseen.items()}
     end = encoder.tokenizer.convert_tokens_to_ids(encoder.chat.turn_close)
+    number = 1 if greedy else recipe.group
     output = bare.generate(
         **inputs,
         do_sample=not greedy,
@@ -233,12 +302,15 @@ def draw_replies(
         top_k=None if greedy else 0,
         repetition_penalty=1.0,
         max_new_tokens=recipe.reply,
-        num_return_sequences=1 if greedy else recipe.group,
+        # In a row it would stand for a picture that is not there.
+        suppress_tokens=[bare.config.image_token_id],
+        num_return_sequences=number,
         eos_token_id=end,
         pad_token_id=end,
     )
-    replies = output[:, len(prompt.input_ids) :].tolist()
-    return [ids[: ids.index(end) + 1] if end in ids else ids for ids in replies]
+    replies = output[:, inputs["input_ids"].shape[1] :].tolist()
+    ended = [ids[: ids.index(end) + 1] if end in ids else ids for ids in replies]
+    return [ended[start : start + number] for start in range(0, len(ended), number)]
 
 
 def prompt_only(sample: Sample) -> Sequence[Conversation]:

@@ -49,8 +49,9 @@ class TrainingFailed(RuntimeError):
 class Objective(Protocol):
     """What a stage learns: the losses of its rows, which may be of a kind of its own."""
 
-    def prepare(self, model: nn.Module, step: Step) -> Step:
-        """The step that is learnt from, before any gradient: replies may be drawn here."""
+    def prepare(self, model: nn.Module, step: Step, later: Iterator[Step]) -> Step:
+        """The step that is learnt from, before any gradient: replies may be drawn here, and steps
+        taken from those that come later."""
         ...
 
     def weight(self, step: Step) -> float:
@@ -99,6 +100,7 @@ class StageTrainer(Trainer):
         self.learner, self.progress, self.evaluation = model, progress, evaluation
         self.stream_state: dict[str, Any] | None = None
         self._restore_from: Path | None = None
+        self._later: Iterator[Step] = iter(())
         super().__init__(
             model=model,
             args=arguments(recipe, progress.steps),
@@ -147,14 +149,17 @@ class StageTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Step], None]:
+        self._later = epoch_iterator
         step = next(epoch_iterator, None)
+        if step is None:  # an objective has taken more steps than were planned
+            self.control.should_training_stop = True
         return ([] if step is None else [step]), None
 
     def training_step(
         self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None
     ) -> Tensor:
         """Gradients of all rows of a step; returns the loss, for the log."""
-        step = self.objective.prepare(model, inputs)
+        step = self.objective.prepare(model, inputs, self._later)
         self.progress.saw(step)
         model.train()
         processes = self.accelerator.num_processes

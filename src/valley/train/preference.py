@@ -50,7 +50,7 @@ class Preferring:
         self.delta = RunningDelta()
         self._sums: dict[str, float] = defaultdict(float)
 
-    def prepare(self, model: nn.Module, step: Step) -> Step:
+    def prepare(self, model: nn.Module, step: Step, later: Iterator[Step]) -> Step:
         return step
 
     def weight(self, step: Step) -> float:

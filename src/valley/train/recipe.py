@@ -176,7 +176,8 @@ class GRPO(Stage):
     same replies. clip_low, clip_high, dual: bounds of the policy ratio. kl: weight
     of the distance from the starting model. unbiased: the group's standard deviation.
     accuracy_weight: of accuracy beside format in the reward. discard: leave out groups whose
-    replies are all right or all wrong.
+    replies are all right or all wrong. redraw: how often the next prompts may be drawn, a batch at
+    a time, until `batch.samples` groups are left (DAPO's dynamic sampling).
     """
 
     stage: Literal["grpo"] = "grpo"
@@ -192,9 +193,12 @@ class GRPO(Stage):
     unbiased: bool = True
     accuracy_weight: Positive = 1.0
     discard: bool = True
+    redraw: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.redraw and not self.discard:
+            raise ValueError("redraw replaces what discard leaves out: set both or neither")
         if self.batch.samples is None:
             raise ValueError("batch: give samples, the number of prompts of a step")
         if self.reply >= self.sequence:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ def row_log_probs(model: nn.Module, row: Row) -> Tensor:
 class Supervised:
     """Weighted cross-entropy; the weights of a row say how much each token counts."""
 
-    def prepare(self, model: nn.Module, step: Step) -> Step:
+    def prepare(self, model: nn.Module, step: Step, later: Iterator[Step]) -> Step:
         return step
 
     def weight(self, step: Step) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, repeat
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from PIL import Image as PILImage
 from torch import Tensor
@@ -26,8 +26,13 @@ from valley.train.rows import Row, make_row
 from valley.train.sources import Samples
 from valley.types import Image, Message, Request, Sample
 
-#: A sample and its conversations with their pixels.
-Loaded: TypeAlias = tuple[Sample, list[Encoded]]
+
+class Loaded(NamedTuple):
+    """The sample at a position of the stream, and its conversations with their pixels."""
+
+    position: int
+    sample: Sample
+    conversations: list[Encoded]
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,9 @@ class Stream(IterableDataset):
         return Step(rows, samples, self.examples.skipped.total, state)
 
     def _row(self, pack: Pack) -> Any:
-        samples = [self._known(item.position) for item in pack]
-        loaded = [(sample, self.examples.load(sample)) for sample in samples]
-        return self.make([(sample, encoded) for sample, encoded in loaded if encoded])
+        samples = [(item.position, self._known(item.position)) for item in pack]
+        loaded = [Loaded(*known, self.examples.load(known[1])) for known in samples]
+        return self.make([item for item in loaded if item.conversations])
 
     def _known(self, position: int) -> Sample:
         sample = self.sample(position)
@@ -147,7 +152,7 @@ class RowMaker:
     unseen: dict[str, Tensor] | None = None
 
     def __call__(self, loaded: Sequence[Loaded]) -> Row:
-        conversations = [encoded for _, several in loaded for encoded in several]
+        conversations = [encoded for item in loaded for encoded in item.conversations]
         return make_row(conversations or [self.blank()], self.weighting, self.unseen)
 
     def blank(self) -> Encoded:
