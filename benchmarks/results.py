@@ -37,8 +37,8 @@ def tables(*command: str) -> str:
 def golden() -> str:
     sets = (run("tests/run_golden.py", f"tests/data/golden/{name}") for name in ("valley", "sail"))
     valley, sail = (lines.splitlines()[-1] for lines in sets)
-    files = ("tests/data/valley25_vectors.json", "tests/data/valley2_vectors.json")
-    vectors = run("tests/run_vectors.py", *files).splitlines()
+    names = ("valley25_vectors.json", "valley2_vectors.json", "eval_vectors.jsonl.xz")
+    vectors = run("tests/run_vectors.py", *(f"tests/data/{name}" for name in names)).splitlines()
     return f"Golden cases of Valley: {valley}; of SAIL-VL: {sail}. Vectors: {vectors[-1]}."
 
 

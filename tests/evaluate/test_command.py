@@ -166,6 +166,25 @@ def test_predictions_from_elsewhere_are_scored(
     assert (found[0]["samples"], found[0]["missing"]) == (40, 10)
 
 
+def test_a_model_judges_what_rules_cannot_read(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "made.jsonl"
+    rows = [{"index": n, "prediction": "perhaps" if n < 2 else "No"} for n in range(4)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    asked = ("score", file, "-b", "POPE", "--data", data, "--json")
+    assert valley(*asked) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert (scores["judge"], scores["unresolved"]) == (None, 2)
+    for _ in range(2):  # the second time nothing is asked
+        assert valley(*asked, "--judge", "nano") == 0
+        scores = json.loads(capsys.readouterr().out)
+        assert scores["judge"].startswith("nano (")
+        kept = read_answers(tmp_path / "judged.jsonl")
+        assert 2 <= len(kept) <= 10
+    assert len((tmp_path / "judged.jsonl").read_text().splitlines()) == len(kept)
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "problem"),
     [
