@@ -23,6 +23,7 @@ from valley.evaluate.scorers.choice import can_infer
         ("not B", "1?"),
         ("The answer is about pets", "0?"),  # the A of about
         ("I know", "0?"),  # the no of know
+        ("A和C都不对，答案：B", "?1"),
         ("B/C", "??"),
         ("", "?0"),
         ("Cannot determine the answer", "00"),
