@@ -6,19 +6,21 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from valley.data.synthetic.fonts import load, pick_font
-from valley.data.synthetic.phrases import ask
-from valley.data.synthetic.sample import BLOCK, Marks, Sample, add_noise, to_grid
+from valley.data.synthetic.sample import (
+    BLOCK,
+    NOTHING_ASKED,
+    Marks,
+    Sample,
+    add_noise,
+    to_grid,
+)
 from valley.data.synthetic.words import cased, ink_and_paper, print_colours, random_text, write
-
-# These wordings are not among the tokenizer's template words: the model spells them.
-FIRST = ("What is the first word?", "Read the first word.")
-LAST = ("What is the last word?", "Read the last word.")
 
 
 def page(
     rng: np.random.Generator, grid: tuple[int, int], tracking: float = 0.0, held_out: bool = False
 ) -> Sample:
-    """Lines of unrelated words, numbers and letters; asks for the first and the last.
+    """Lines of unrelated words, numbers and letters; only their marks are learnt.
 
     grid: (rows, columns) of 28-pixel blocks; tracking: additional pixels between characters, and
     between lines.
@@ -39,8 +41,7 @@ def page(
     frame = to_grid(image, grid)
     if rng.random() < 0.3:
         frame = add_noise(rng, frame, float(rng.uniform(1, 8)))
-    dialog = [(ask(rng, FIRST), shown[0]), (ask(rng, LAST), shown[-1])]
-    return Sample([frame], dialog, canvas[1].array[None])
+    return Sample([frame], NOTHING_ASKED, canvas[1].array[None])
 
 
 def _line(
