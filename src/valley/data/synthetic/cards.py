@@ -168,8 +168,15 @@ def _split(box: Box, weights: list[float]) -> list[Box]:
 
 
 def _price_row(card: _Card, facts: Facts, box: Box, align: str) -> None:
-    """Price, old price and discount side by side, or the price with a smaller row below."""
+    """Price, old price and discount side by side, or the price with a smaller row below.
+
+    Beside a price for whose row there is little room nothing is written: those facts become None.
+    """
     rng = card.rng
+    narrow = box[2] - box[0] < 2.5 * COLUMN * card.scale
+    tall = box[3] - box[1] >= 2 * ROW * card.scale
+    if facts.price and narrow and not tall:
+        facts.discount = facts.old_price = None
     side: list[Text] = []
     if facts.discount is not None:
         shown = pick(rng, ("-{}%", "{}% OFF", "{}% off", "Save {}%", "SAVE {}%"))
@@ -180,7 +187,7 @@ def _price_row(card: _Card, facts: Facts, box: Box, align: str) -> None:
         side.reverse()
     main: list[Text] = [(facts.price, "price", None)] if facts.price else []
     rows = [(box, main + side)]
-    if main and side and (box[2] - box[0] < 2.5 * COLUMN * card.scale or rng.random() < 0.4):
+    if main and side and (narrow or (tall and rng.random() < 0.4)):
         cut = box[1] + (box[3] - box[1]) * 0.55
         rows = [((box[0], box[1], box[2], cut), main), ((box[0], cut, box[2], box[3]), side)]
     for area, parts in rows:
