@@ -145,6 +145,7 @@ def test_names_are_taught_to_look_at_their_things(trainer: Trainer, ids: dict[st
     hook.remove()
     loss.backward()
     assert int(figures["pointing"][1]) == int(named.sum())
+    assert int(figures["misplaced"][1]) == int(named.sum())
     assert attention.q_proj.weight.grad[: attention.head_dim].norm() > 0
     embedded = trainer.embed(tokens[:, None], ids, group.after)
     looks = trainer.looks(embedded, group.places)
@@ -153,6 +154,18 @@ def test_names_are_taught_to_look_at_their_things(trainer: Trainer, ids: dict[st
     first = int(named.nonzero()[0, 1]) + embedded.shape[1] - group.after.shape[1]
     assert looks[0, first + 1 :].isinf().all()
     assert looks[0, : first + 1].isfinite().all()
+
+
+def test_a_name_is_misplaced_by_its_distance(trainer: Trainer) -> None:
+    group = group_of("shape", (2, 4))
+    group.places = torch.full_like(group.places, -1)
+    group.places[0, 3] = 6  # the third block of the second row
+    states = torch.zeros(3, group.places.shape[1] + 9, 2)
+    states[0, 9 + 3] = torch.tensor([0.5, -0.25])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "pointer", torch.nn.Identity())
+        missed = trainer.misplacements(states, group, "cpu")
+    torch.testing.assert_close(missed, torch.tensor([0.375 + 0.5]))
 
 
 def test_answers_are_right_as_a_whole() -> None:

@@ -124,7 +124,9 @@ class Trainer(nn.Module):
         super().__init__()
         self.model = model
         self.head = MarkHead(model.config.vision_config.embed_dim)
-        self.codes = Codes(model.config.text_config.hidden_size)
+        width = model.config.text_config.hidden_size
+        self.codes = Codes(width)
+        self.pointer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
         self.block = torch.compile(tower_block, dynamic=True) if compiled else tower_block
         if compiled:
             for layer in model.model.language_model.layers:
@@ -193,7 +195,22 @@ class Trainer(nn.Module):
             blocks = OPENING + group.places[group.places >= 0].to(device)
             loss = loss + POINTING_WEIGHT * F.cross_entropy(looks, blocks)
             figures["pointing"] = (looks.argmax(-1) == blocks).sum(), looks.new_tensor(len(looks))
+            missed = self.misplacements(states.hidden_states[POINTING_LAYER + 1], group, device)
+            loss = loss + missed.mean()
+            figures["misplaced"] = missed.sum().detach(), missed.new_tensor(len(missed))
         return loss, figures
+
+    def misplacements(self, states: Tensor, group: Group, device: str) -> Tensor:
+        """How far from its block's middle the decoder thinks each named thing, in shares of sides.
+
+        states (samples, length, width) come out of the pointing layer.
+        """
+        named = group.places[group.places >= 0].to(device)
+        rows, columns = group.grid
+        place = torch.stack([named % columns / columns, named // columns / rows], -1)
+        middle = torch.tensor([0.5 / columns - 0.5, 0.5 / rows - 0.5], device=device)
+        told = self.pointer(states[:, -group.places.shape[1] :][group.places.to(device) >= 0])
+        return (told.float() - place - middle).abs().sum(-1)
 
     def looks(self, states: Tensor, places: Tensor) -> Tensor:
         """What names look at: scores (names, length) of the pointing layer's first head.

@@ -100,12 +100,12 @@ def split_parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor], lis
 def make_optimizers(trainer: Trainer, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for the rest that is trained.
 
-    No weight decay on vectors. The head has to grow fast for the tower to learn at all; the patch
-    embedding, whose inputs are wide, learns slower.
+    No weight decay on vectors. The heads have to grow fast for what is below them to learn at
+    all; the patch embedding, whose inputs are wide, learns slower.
     """
     hidden, matrices, plain = split_parameters(trainer)
     patches = {id(p) for p in trainer.model.model.vision_tower.patch_embed.parameters()}
-    head = {id(p) for p in trainer.head.parameters()}
+    head = {id(p) for part in (trainer.head, trainer.pointer) for p in part.parameters()}
     connector = [p for p in matrices if id(p) not in patches | head]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in plain if id(p) not in head]},

@@ -16,7 +16,7 @@ from valley.nano.batches import Group, Plan, plan_ask, plan_look, plan_tell
 from valley.nano.losses import Trainer
 
 SEES = ("model.model.vision_tower.", "model.model.vision_connector.", "head.")
-SAYS = ("model.model.language_model.", "model.lm_head.")
+SAYS = ("model.model.language_model.", "model.lm_head.", "pointer.")
 
 ANSWER_WEIGHTS = {
     "word": 0.3,
@@ -53,9 +53,9 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("look", plan_look, 1500, 2e-3, SEES),
-        Stage("tell", plan_tell, 1500, 2e-3, SAYS),
-        Stage("ask", plan_ask, 720, 1e-3, SEES + SAYS, ("look", "tell")),
+        Stage("look", plan_look, 1700, 2e-3, SEES),
+        Stage("tell", plan_tell, 1400, 2e-3, SAYS),
+        Stage("ask", plan_ask, 620, 1e-3, SEES + SAYS, ("look", "tell")),
     )
 }
 

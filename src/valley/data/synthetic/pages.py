@@ -29,15 +29,14 @@ def page(
     ink, paper = ink_and_paper(rng) if rng.random() < 0.25 else print_colours(rng)
     image = Image.new("RGB", (width, height), paper)
     canvas = ImageDraw.Draw(image), Marks((width, height), grid)
-    shown: list[str] = []
-    y = float(rng.uniform(1, 8))
+    y, first = float(rng.uniform(1, 8)), True
     while True:
         path, size = pick_font(rng, held_out), int(rng.integers(11, 25))
         top, bottom = load(path, size).getbbox("Ag$")[1::2]
-        if y + bottom - top > height and shown:
+        if y + bottom - top > height and not first:
             break
-        shown += _line(rng, canvas, (y, width), path, size, ink, tracking)
-        y += bottom - top + float(rng.uniform(2, 8)) + tracking
+        _line(rng, canvas, (y, width), path, size, ink, tracking)
+        y, first = y + bottom - top + float(rng.uniform(2, 8)) + tracking, False
     frame = to_grid(image, grid)
     if rng.random() < 0.3:
         frame = add_noise(rng, frame, float(rng.uniform(1, 8)))
@@ -52,23 +51,19 @@ def _line(
     size: int,
     ink: tuple[int, ...],
     tracking: float,
-) -> list[str]:
-    """Writes texts from left to right until the line is full, at least one; returns them."""
+) -> None:
+    """Writes texts from left to right until the line is full, at least one."""
     (y, width), font = place, load(path, size)
     x = float(rng.uniform(1, 10))
     tops = font.getbbox("Ag$")[1]
-    shown: list[str] = []
     for attempt in range(12):
-        text = random_text(rng)
-        written = cased(rng, text)
+        written = cased(rng, random_text(rng))
         left, top, right, _ = font.getbbox(written)
         if x + right - left + tracking * len(written) > width:
             if attempt == 0:
-                written = text = text[:2]
+                written = written[:2]
             else:
                 break
         # All texts of a line stand on one base line.
         write(*canvas, written, (x, y + top - tops), path, size, ink, tracking)
-        shown.append(text)
         x += right - left + tracking * len(written) + size * float(rng.uniform(0.3, 0.9))
-    return shown
