@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from valley.chat import load
 from valley.data.synthetic.cards import card_sample
 from valley.data.synthetic.clips import clip
+from valley.data.synthetic.shapes import shape_scene
 from valley.data.synthetic.words import word_strip
 from valley.model.checkpoint import inspect
 from valley.nano import batches, train
@@ -30,6 +31,7 @@ def small_plan(rng: Any, progress: float) -> Plan:
         ("word", word_strip, (1, 4), 2),
         ("clip", lambda rng, grid: clip(rng, grid, 2), (2, 2), 1),
         ("card", card_sample, (4, 3), 1),
+        ("shape", lambda rng, grid: shape_scene(rng, grid, number=3), (3, 3), 1),
     ]
 
 

@@ -53,6 +53,8 @@ class Codes(nn.Module):
     decoder's norm would blow up the noise of blank ones.
     """
 
+    letters: Tensor
+
     def __init__(self, width: int, length: float = 0.5) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(7)
