@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from browser.contrast import faint
 from browser.devtools import Page
 from evaluate.made import HOSTILE, items_of, make_run, scorer_of
 from valley.evaluate.report import write_report
@@ -116,32 +117,4 @@ def test_a_link_opens_its_figures(page: Page) -> None:
 def test_nothing_is_cut_off_and_all_can_be_read(page: Page, width: int, dark: bool) -> None:
     page.show(width, dark=dark)
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
-    page.run(CONTRAST)
-    faint = page.run("faint()")
-    assert faint == []
-
-
-#: Texts whose contrast with what lies behind them is below 4.5, WCAG 2.2's level AA.
-CONTRAST = """
-const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
-const light = (colour) => {
-  const [r, g, b] = parts(colour).slice(0, 3).map((c) => c / 255)
-    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const behind = (element) => {
-  for (let e = element; e; e = e.parentElement) {
-    const colour = getComputedStyle(e).backgroundColor;
-    if ((parts(colour)[3] ?? 1) === 1) return colour;
-  }
-  return "rgb(255, 255, 255)";
-};
-globalThis.faint = () => [...document.querySelectorAll("body *")]
-  .filter((e) => e.checkVisibility() && !e.disabled)
-  .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-  .map((e) => {
-    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))];
-    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.outerHTML.slice(0, 80)];
-  })
-  .filter(([contrast]) => contrast < 4.5);
-"""
+    assert faint(page) == []
