@@ -18,7 +18,7 @@ help:  ## list the targets
 	@touch $@
 
 .venv/dev: .venv/base
-	$(PIP) install -q -c $(CONSTRAINTS) -e '.[dev,train,serve]'
+	$(PIP) install -q -c $(CONSTRAINTS) -e '.[dev,train,eval,serve]'
 	@touch $@
 
 demo: .venv/base  ## ask the embedded model about a card, a clip and a photograph
