@@ -203,9 +203,8 @@ def test_what_has_no_effect_is_accepted(echo) -> None:
 
 
 def test_the_page_is_shown_to_everybody(servers, tmp_path, monkeypatch) -> None:
-    page = tmp_path / "index.html"
-    page.write_text("<p>Größe</p>", encoding="utf-8")
-    monkeypatch.setattr(routes, "PAGE", page)
+    (tmp_path / "index.html").write_text("<p>Größe</p>", encoding="utf-8")
+    monkeypatch.setattr(routes, "PAGE", tmp_path)
     with servers(api_keys=("a-key-for-this",)).client() as client:
         answer = client.get("/")
         assert answer.text == "<p>Größe</p>"

@@ -85,4 +85,4 @@ def test_a_line_is_served_as_it_answers_alone(directory: Path) -> None:
             said[event["id"]] += event.get("text", "")
             assert "failed" not in event, event
     assert list(said.values()) == expected
-    assert scheduler.features.hits >= 1
+    assert scheduler.engine.features.hits >= 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from valley.serve.app import PAGE
+from valley.serve.routes import PAGE
 
 NAMES = sorted(path.name for path in PAGE.iterdir())
 
