@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONSTRAINTS ?= constraints/cpu.txt
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: demo test lint format results proof-ranks proof-crash clean help
+.PHONY: demo test lint format results proof-ranks proof-crash proof-stages clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -44,6 +44,9 @@ proof-ranks: .venv/dev  ## two processes train as one does, for 20 steps and on 
 
 proof-crash: .venv/dev  ## a training killed at 20 random moments equals one left alone
 	CRASH_KILLS=20 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 0 -rP tests/train/test_loop.py -k killed
+
+proof-stages: .venv/dev  ## a tiny model through every stage of training, three seeds
+	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/stages.py
 
 clean:  ## remove the environment and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
