@@ -1,6 +1,6 @@
 """The packer beside padded batches and two packers that do not look at visual tokens.
 
-    python benchmarks/packing.py [--samples 40000] [--tower 2.7] [--decoder 1.5]
+    python benchmarks/packing.py [--samples 40000] [--tower SECONDS --decoder SECONDS]
 
 Two streams of samples, drawn at random: *pictures*, of 0 to 11 tiles (256 tokens each) with short
 texts; *mixed*, of long texts alone (60 %), pictures (25 %), and several pictures or clips, half of
@@ -10,23 +10,45 @@ that no token is visual.
 
 Load is the visual tokens of the busiest rank over the mean of the ranks. Step is the time of the
 slowest rank for each useful token, over that of the packer; padding is computed too. It is
-simulated: a token costs `--decoder`, a visual token `--tower` in addition. By default these are
-billions of weights that a token passes through when SAIL-VL-1.5-2B trains whole: 1.5 in the
-decoder, and 0.68 in the tower for each of the 4 patches of a visual token. Attention is left out.
+simulated: a token costs `--decoder`, a visual token `--tower` in addition. By default both are
+measured first, forwards and backwards: one layer of the tower over one tile, one layer of the
+decoder, a tenth of the language head, at the width of SAIL-VL-1.5-2B, times how often it has them.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
+from collections.abc import Callable
 from itertools import islice
 
 import numpy as np
+import torch
+from torch import nn
+from transformers.models.aimv2.configuration_aimv2 import Aimv2VisionConfig
+from transformers.models.aimv2.modeling_aimv2 import Aimv2EncoderLayer
+from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
 
 from valley.data.packing import Item, Packer, Packing, Summary
 
 RANKS, LENGTH, TILE, BATCH = 8, 8192, 256, 4
 PACKING = Packing(LENGTH, ranks=RANKS)
+#: SAIL-VL-1.5-2B: a tower of AIMv2-Huge's size, 4 patches of which make a token, and Qwen2.5-1.5B.
+TOWER = Aimv2VisionConfig(hidden_size=1536, intermediate_size=4096, num_attention_heads=12)
+TOWER_LAYERS, PATCHES = 24, 4
+DECODER = Qwen2Config(
+    vocab_size=8,  # the embedding is a look-up, the head is measured by itself
+    hidden_size=1536,
+    intermediate_size=8960,
+    num_hidden_layers=1,
+    num_attention_heads=12,
+    num_key_value_heads=2,
+)
+DECODER_LAYERS, VOCABULARY = 28, 151_655
+#: Tokens of a decoder's sample that is measured.
+MEASURED = 512
 Steps = list[list[tuple[Item, ...]]]
 
 
@@ -100,12 +122,38 @@ def row(steps: Steps, pad: bool, tower: float, decoder: float) -> tuple[float, f
     return 100 * useful, summary.imbalance, slowest / total
 
 
+def seconds(forward: Callable[[], torch.Tensor], repeat: int = 3) -> float:
+    """Of a forward and a backward pass: the median, after a warm-up."""
+    times = []
+    for _ in range(repeat + 1):
+        begin = time.perf_counter()
+        forward().sum().backward()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times[1:])
+
+
+def measured() -> tuple[float, float]:
+    """Seconds that a visual token costs in the tower, and any token in decoder and head."""
+    for config in (TOWER, DECODER):
+        config._attn_implementation = "sdpa"
+    layer, head = Aimv2EncoderLayer(TOWER), nn.Linear(1536, VOCABULARY // 10, bias=False)
+    patches = torch.randn(1, PATCHES * TILE, 1536, requires_grad=True)
+    tower = TOWER_LAYERS * seconds(lambda: layer(patches, None)) / TILE
+    decoder, states = Qwen2Model(DECODER), torch.randn(1, MEASURED, 1536, requires_grad=True)
+    block = seconds(lambda: decoder(inputs_embeds=states, use_cache=False).last_hidden_state)
+    return tower, (DECODER_LAYERS * block + 10 * seconds(lambda: head(states))) / MEASURED
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--samples", type=int, default=40_000)
-    parser.add_argument("--tower", type=float, default=2.7)
-    parser.add_argument("--decoder", type=float, default=1.5)
+    parser.add_argument("--tower", type=float)
+    parser.add_argument("--decoder", type=float)
     options = parser.parse_args()
+    tower, decoder = options.tower, options.decoder
+    if tower is None or decoder is None:
+        tower, decoder = measured()
+    print(f"A visual token costs {tower:.3g} s in the tower; a token {decoder:.3g} s after it.\n")
     ways = {"packer": packed, "by length": by_length, "first fit": first_fit, "padded": padded}
     print("| stream | way | useful tokens | load | step | longest wait, steps | samples/s |")
     print("|---|---|---|---|---|---|---|")
@@ -116,7 +164,7 @@ def main() -> None:
             begin = time.process_time()
             steps, oldest = way(stream)
             rate = len(stream) / (time.process_time() - begin)
-            useful, load, step = row(steps, way is padded, options.tower, options.decoder)
+            useful, load, step = row(steps, way is padded, tower, decoder)
             base = base or step
             print(
                 f"| {make.__name__} | {name} | {useful:.1f} % | {load:.3f} | {step / base:.2f} "
