@@ -90,7 +90,7 @@ transformers' own InternVL class over the same tensors. By `python benchmarks/re
 
 ## Packing
 Useful: share of computed tokens that belong to samples. Load: visual tokens of the busiest rank
-over the mean. Step: time of the slowest of 8 ranks, simulated from `--tower` and `--decoder`.
+over the mean. Step: time of the slowest of 8 ranks, simulated from the measured costs of a token.
 
 {run("benchmarks/packing.py")}
 
