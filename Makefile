@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONSTRAINTS ?= constraints/cpu.txt
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: demo test lint format results proof-ranks proof-crash clean help
+.PHONY: demo test lint format results proof-ranks proof-crash proof-eval proof-serve clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,7 +18,7 @@ help:  ## list the targets
 	@touch $@
 
 .venv/dev: .venv/base
-	$(PIP) install -q -c $(CONSTRAINTS) -e '.[dev,train]'
+	$(PIP) install -q -c $(CONSTRAINTS) -e '.[dev,train,eval,serve]'
 	@touch $@
 
 demo: .venv/base  ## ask the embedded model about a card, a clip and a photograph
@@ -44,6 +44,13 @@ proof-ranks: .venv/dev  ## two processes train as one does, for 20 steps and on 
 
 proof-crash: .venv/dev  ## a training killed at 20 random moments equals one left alone
 	CRASH_KILLS=20 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 0 -rP tests/train/test_loop.py -k killed
+
+proof-eval: .venv/dev  ## an evaluation of nano killed at 10 random moments equals one left alone
+	EVAL_PROOF=nano HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 0 -rP tests/evaluate/test_runner.py -k killed
+
+proof-serve: .venv/dev  ## 10,000 fuzzed requests, then 64 clients and 10,000 mixed ones
+	FUZZ_EXAMPLES=3400 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 1 --timeout 3600 tests/serve/test_fuzz.py
+	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/serving.py
 
 clean:  ## remove the environment and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -37,8 +37,8 @@ def tables(*command: str) -> str:
 def golden() -> str:
     sets = (run("tests/run_golden.py", f"tests/data/golden/{name}") for name in ("valley", "sail"))
     valley, sail = (lines.splitlines()[-1] for lines in sets)
-    files = ("tests/data/valley25_vectors.json", "tests/data/valley2_vectors.json")
-    vectors = run("tests/run_vectors.py", *files).splitlines()
+    names = ("valley25_vectors.json", "valley2_vectors.json", "eval_vectors.jsonl.xz")
+    vectors = run("tests/run_vectors.py", *(f"tests/data/{name}" for name in names)).splitlines()
     return f"Golden cases of Valley: {valley}; of SAIL-VL: {sail}. Vectors: {vectors[-1]}."
 
 
@@ -63,6 +63,12 @@ Fonts, layouts, words and pictures that training never saw; greedy; "grey" is th
 answers to the same questions about a grey picture. By `python -m valley.nano.measure`.
 
 {(NANO / "measured.md").read_text(encoding="utf-8").strip()}
+
+## nano on the e-commerce and short-video benchmark
+What is asked: docs/products.md. "grey": the same questions about grey pictures; "commonest": the
+commonest answer to other questions of the same wording. By `python benchmarks/products.py`.
+
+{run("benchmarks/products.py")}
 
 ## Speed beside transformers' own parts
 The limit of the picture path is the resize; of the tower, matrix products; of a batch, the
@@ -106,6 +112,16 @@ By `python benchmarks/training.py`.
 The three commands of docs/training.md. By `python benchmarks/finetune.py`.
 
 {tables("benchmarks/finetune.py")}
+
+## Running a benchmark beside padded batches in the order of the file
+By `python benchmarks/evaluation.py`. The limit of ours is the decoder; a picture is encoded once.
+
+{tables("benchmarks/evaluation.py")}
+
+## Scoring beside a pure-Python loop over a spreadsheet
+By `python benchmarks/scoring.py`.
+
+{tables("benchmarks/scoring.py")}
 
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every

@@ -1,8 +1,9 @@
 """Check vector files: `python tests/run_vectors.py FILE…`.
 
-A vector file is a JSON object of sections; every value of a section is compared. Sections whose
-part of the package is not built yet are listed before the count and are not part of it; unknown
-ones fail. Ends with `N passed, M failed`; the exit status is 1 if any case failed or none was
+A vector file is a JSON object of sections, every value of which is compared, or has one vector of
+an evaluation function a line (`.jsonl`, also compressed: `.jsonl.xz`). Sections whose part of the
+package is not built yet are listed before the count and are not part of it; unknown sections and
+functions fail. Ends with `N passed, M failed`; the exit status is 1 if any case failed or none was
 found.
 """
 
@@ -10,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from golden import folders, valley2_vectors
+from golden import eval_vectors, folders, valley2_vectors
 from golden.report import Result, show
 from golden.valley2_vectors import Valley2Vectors
 from golden.vectors import NOT_YET, Valley25Vectors
@@ -60,6 +62,26 @@ def read_vectors(path: Path) -> dict[str, Any]:
     return vectors
 
 
+def read_lines(path: Path) -> list[Any]:
+    """The objects of a file of JSON lines. Raises ValueError where a line is none, or none is."""
+    read = lzma.open if path.suffix == ".xz" else open
+    with read(path, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file if line.strip()]
+    if not rows:
+        raise ValueError(f"{path.name} holds no line")
+    return rows
+
+
+def checked(path: Path, scratch: Path) -> tuple[list[Result], list[str]]:
+    """The results of a file, and what of it is not checked yet."""
+    group = path.name.partition(".")[0]
+    if ".jsonl" in path.suffixes:
+        return list(eval_vectors.check(group, read_lines(path))), []
+    vectors = read_vectors(path)
+    checker = checker_of(vectors, scratch)
+    return list(check_sections(group, vectors, checker)), not_yet(group, vectors)
+
+
 def checker_of(vectors: Mapping[str, Any], scratch: Path) -> Checker:
     """The checker of a file, with the checkpoint it needs written below `scratch`."""
     folder = folders.complete(folders.VALLEY, scratch / "folder")
@@ -83,12 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for file in asked.files:
             try:
-                vectors = read_vectors(file)
+                found, missing = checked(file, Path(scratch))
             except (OSError, ValueError) as error:
-                results.append(Result(file.stem, "file", error=f"no vectors: {error}"))
-                continue
-            results += check_sections(file.stem, vectors, checker_of(vectors, Path(scratch)))
-            notes += not_yet(file.stem, vectors)
+                found, missing = [Result(file.stem, "file", error=f"no vectors: {error}")], []
+            results += found
+            notes += missing
     return show(results, notes)
 
 

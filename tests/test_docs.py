@@ -20,6 +20,7 @@ from valley.train.recipe import read_recipe
 from valley.train.rewards import Truth
 
 ROOT = Path(__file__).parent.parent
+# What needs a running server is run by tests/serve/test_server.py.
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Commands that other tests and jobs run, or that take minutes.
 ELSEWHERE = ("make ",)

@@ -16,8 +16,8 @@ import valley
 ROOT = Path(valley.__file__).parent
 #: From the bottom up: a module may import from its own rank and from those before it.
 RANKS: tuple[frozenset[str], ...] = (
-    frozenset({"types"}),
-    frozenset({"geometry", "prompt"}),
+    frozenset({"types", "mathematics"}),
+    frozenset({"geometry", "prompt", "schema"}),
     frozenset({"tiling", "dynamic_tiling", "grounding"}),
     frozenset({"families"}),
     frozenset({"media", "pixels"}),
@@ -34,7 +34,24 @@ RANKS: tuple[frozenset[str], ...] = (
 MAY_IMPORT_LATE = frozenset({"cli.py", "__init__.py"})
 #: Packages of the extras: a module that uses one is importable without it.
 EXTRAS = frozenset(
-    {"easy_vqa", "fontTools", "math_verify", "rapidfuzz", "pyarrow", "peft", "matplotlib"}
+    {
+        "easy_vqa",
+        "fontTools",
+        "math_verify",
+        "latex2sympy2_extended",
+        "rapidfuzz",
+        "pyarrow",
+        "peft",
+        "matplotlib",
+        "httpx2",
+        "tenacity",
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "llguidance",
+        "limits",
+        "prometheus_client",
+    }
 )
 #: May be imported without torch and transformers being loaded.
 LIGHT = (
@@ -54,10 +71,17 @@ LIGHT = (
     "valley.data.formats",
     "valley.data.mixing",
     "valley.data.packing",
+    "valley.schema",
+    "valley.serve.app",
+    "valley.serve.front",
+    "valley.serve.run",
     "valley.train",
     "valley.train.difficulty",
     "valley.train.fill_in",
     "valley.train.rewards",
+    "valley.engine.remote",
+    "valley.evaluate.runner",
+    "valley.evaluate.prompts",
 )
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 import run_vectors
+from golden import eval_vectors
 from golden.folders import DATA
 from golden.rewards import ASKED, MPO_ASKED
 from golden.vectors import IDS, Valley25Vectors
 
 FILE = DATA / "valley25_vectors.json"
+FUNCTIONS = DATA / "eval_vectors.jsonl.xz"
 #: What a vector asks; the rest is what it expects.
 QUESTIONS = {"w", "h", "input", "min_pixels", "max_pixels"}
 PAIRS = "mpo_beta0.1"
@@ -213,4 +215,90 @@ def test_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert printed[-1] == "1 passed, 0 failed"
     assert "not checked yet: good rewards.scaling" in printed
     assert run_vectors.main([str(good), str(bad), str(tmp_path / "absent.json")]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 2 failed"
+    assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 3 failed"
+
+
+@pytest.fixture(scope="module")
+def functions() -> dict[str, list[dict[str, Any]]]:
+    """The vectors of VLMEvalKit's functions, by function."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in run_vectors.read_lines(FUNCTIONS):
+        rows.setdefault(row["function"], []).append(row)
+    return rows
+
+
+def test_every_function_is_green(functions: dict[str, list[dict[str, Any]]]) -> None:
+    assert functions.keys() == eval_vectors.CHECKERS.keys()
+    rows = [row for chosen in functions.values() for row in chosen]
+    results = list(eval_vectors.check("v", rows))
+    assert [result.case for result in results if not result.passed] == []
+    assert len({result.case for result in results}) == len(results) == 1028
+
+
+def value_mutations(value: Any) -> Iterator[Any]:
+    """The value with each of its parts changed once."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from ({**value, key: other} for other in value_mutations(part))
+        yield {**value, "surprise": 1}
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            rest = (value[:place], value[place + 1 :])
+            yield from ([*rest[0], other, *rest[1]] for other in value_mutations(part))
+        yield [*value, "surprise"]
+    elif isinstance(value, bool) or value is None:
+        yield not value
+    else:
+        yield changed(value) if value != "" else "surprise"
+
+
+#: Vectors of a function that are changed, and changes of each.
+VECTORS, CHANGES = 2, 12
+
+
+def test_every_value_of_a_function_counts(functions: dict[str, list[dict[str, Any]]]) -> None:
+    """Of each function, some vectors whose values are each changed once: that case alone is red."""
+    beside = functions["levenshtein_distance"][0]
+    count = 0
+    for name, rows in functions.items():
+        for row in [rows[0], rows[-1]][:VECTORS]:
+            mutations = list(value_mutations(row["expected"]))
+            for expected in mutations[:: max(1, len(mutations) // CHANGES)]:
+                results = eval_vectors.check("v", [beside, {**row, "expected": expected}])
+                assert [result.passed for result in results] == [True, False], (name, expected)
+                count += 1
+    assert count > 500
+
+
+def test_no_line_is_passed_over() -> None:
+    row = {"id": 1, "benchmark": "x", "function": "surprise", "inputs": {}, "expected": 1}
+    results = list(eval_vectors.check("v", [row, {"id": 2}, 3]))
+    assert [result.passed for result in results] == [False] * 3
+    assert results[0].problems == ["unknown function surprise"]
+
+
+def test_what_is_raised_is_compared() -> None:
+    row = {
+        "id": 1,
+        "benchmark": "CRPE",
+        "function": "is_correct",
+        "inputs": {"answer": "A. x", "prediction": ""},
+    }
+    for name, passed in (("IndexError", True), ("ValueError", False)):
+        (result,) = eval_vectors.check("v", [{**row, "expected": {"raises": name}}])
+        assert result.passed is passed
+    row["inputs"] = {"answer": "A. x", "prediction": "A"}
+    (result,) = eval_vectors.check("v", [{**row, "expected": {"raises": "IndexError"}}])
+    assert not result.passed
+
+
+def test_the_order_of_splits_does_not_count(
+    functions: dict[str, list[dict[str, Any]]],
+) -> None:
+    row = next(r for r in functions["POPE_rating"] if len(r["expected"]["split"]) > 1)
+    turned = {name: column[::-1] for name, column in row["expected"].items()}
+    (result,) = eval_vectors.check("v", [{**row, "expected": turned}])
+    assert result.passed
+    wrong = {**turned, "split": row["expected"]["split"]}
+    (result,) = eval_vectors.check("v", [{**row, "expected": wrong}])
+    assert not result.passed

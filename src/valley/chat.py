@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import fields
 from typing import Any, TypedDict, Unpack
 
@@ -14,13 +14,17 @@ from valley.model.files import locate
 from valley.model.memory import check_memory
 from valley.planning import History, Planner
 from valley.processing import ValleyProcessor
+from valley.schema import schema_text
 from valley.types import Budget, MediaSource, Part, Reply, Request, Sampling, Style, Usage
 
 _SAMPLING = frozenset(field.name for field in fields(Sampling))
 
 
 class Options(TypedDict, total=False):
-    """What a question may set: the conversation as in `Planner.request`, then `Sampling`."""
+    """What a question may set: the conversation as in `Planner.request`, then `Sampling`.
+
+    `schema`: a JSON schema that the reply is held to, as text or as a mapping.
+    """
 
     history: History | None
     system: str | None
@@ -34,6 +38,7 @@ class Options(TypedDict, total=False):
     repetition_penalty: float
     seed: int | None
     stop: tuple[str, ...]
+    schema: str | Mapping[str, Any] | None
 
 
 class Chat:
@@ -112,5 +117,7 @@ def load(
 def _split(options: Options) -> tuple[dict[str, Any], Sampling]:
     """Options of the conversation, and the sampling that the others describe."""
     given: dict[str, Any] = dict(options)
+    if given.get("schema") is not None:
+        given["schema"] = schema_text(given["schema"])
     asked = {name: value for name, value in given.items() if name not in _SAMPLING}
     return asked, Sampling(**{name: value for name, value in given.items() if name in _SAMPLING})

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from valley.evaluate.items import Judge
 
 app = typer.Typer(
     add_completion=False,
@@ -319,6 +323,148 @@ def merge(
 
     write(run, target, base)
     print(f"merged into {target}", file=sys.stderr)
+
+
+@app.command("eval")
+def evaluate(
+    benchmarks: Annotated[list[str], typer.Option("--benchmark", "-b", help="such as MMStar")],
+    data: Annotated[Path, typer.Option(help="the folder with their tables")],
+    out: Annotated[Path, typer.Option(help="where replies are kept")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="nano, a checkpoint, or the name a server knows"),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="an OpenAI-compatible server, …/v1")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="the first rows only")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on where a run stopped")] = False,
+    prompts: Annotated[
+        str | None, typer.Option(help="another line's prompts, or `default`")
+    ] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="requests at a time")] = 32,
+    revision: Revision = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Ask a model the questions of benchmarks; every reply is kept as it comes."""
+    from valley.evaluate.command import Options
+    from valley.evaluate.command import evaluate as run
+
+    asked = Options(model, url, prompts, max_new_tokens, batch_size, device, dtype, revision)
+    errors = run(benchmarks, data, out, asked, limit, resume)
+    print(f"replies in {out}", file=sys.stderr)
+    if errors:
+        print(f"{errors} without a reply: see their lines, or go on with --resume", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="replies.jsonl of a run, or index and prediction")],
+    benchmark: Annotated[str, typer.Option("--benchmark", "-b")],
+    profile: Annotated[
+        Literal["vlmevalkit", "strict"],
+        typer.Option(help="as VLMEvalKit scores, to the last digit, or repaired"),
+    ] = "strict",
+    data: Annotated[Path | None, typer.Option(help="the folder with the tables")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="a model, or a server's address, that reads what rules cannot"),
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="the judge's name on its server")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score replies by rules, or with a judge; the scores of a run are written beside them."""
+    from dataclasses import asdict
+
+    from valley.evaluate.scoring import score_file, table_of
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    with _judge(judge, judge_model, file) as judging:
+        scores, _ = score_file(file, benchmark, profile, data, judging, say)
+    lines = [json.dumps(asdict(scores), ensure_ascii=False)] if as_json else table_of(scores)
+    print("\n".join(lines))
+
+
+def _judge(name: str | None, model: str | None, file: Path) -> AbstractContextManager[Judge | None]:
+    """The judge that a user names, whose words are kept beside a file of replies."""
+    if name is None:
+        return nullcontext()
+    from valley.evaluate.judges import JUDGED, judge_at
+
+    return judge_at(name, model, file.with_name(JUDGED))
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="the --out of `valley eval`, scored")],
+    against: Annotated[Path | None, typer.Option(help="another one, to compare with")] = None,
+    data: Annotated[Path | None, typer.Option(help="the tables' folder, for pictures")] = None,
+) -> None:
+    """Show scores as Markdown, JSON and one page: intervals, published figures, samples."""
+    from valley.evaluate.report import write_report
+    from valley.evaluate.report.sources import items_in, scorer_of
+
+    write_report(folder, against, scorer_of, items_in(data) if data else None)
+    print(folder / "report.html")
+
+
+@app.command()
+def serve(
+    model: Model = "nano",
+    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(envvar="VALLEY_API_KEY", help="whoever asks must send one of these"),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="listen beyond this machine without a key")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="a further name of this server, * for any")
+    ] = None,
+    allow_urls: AllowUrls = False,
+    media_root: Annotated[
+        Path | None, typer.Option(help="a folder whose files may be named in requests")
+    ] = None,
+    rate_limit: Annotated[
+        str | None, typer.Option(help="requests for each key, such as 600/minute")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="what runs the model: local")] = "local",
+    served_name: Annotated[
+        str | None, typer.Option(help="the model's name in requests; its last path part")
+    ] = None,
+    revision: Revision = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """An OpenAI-compatible server on this machine's own address."""
+    from valley.model.files import locate
+    from valley.model.memory import check_memory
+    from valley.serve.run import serve as run
+    from valley.serve.settings import Settings
+
+    directory = locate(model, revision)
+    settings = Settings(
+        directory=directory.resolve(),
+        model=served_name or Path(model).name,
+        host=host,
+        port=port,
+        api_keys=tuple(api_key or ()),
+        hosts=tuple(allow_host or ()),
+        insecure=insecure,
+        engine=engine,
+        device=device,
+        dtype=dtype,
+        allow_urls=allow_urls,
+        media_root=media_root,
+        rate_limit=rate_limit,
+    )
+    check_memory(directory, device, dtype)
+    run(settings)
 
 
 @app.command()

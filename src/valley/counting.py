@@ -85,16 +85,16 @@ def count_media(
     """Count files from their headers, and bare sizes. `prompt` adds the words around them."""
     effective = planner.shared(planner.budget(budget, style), len(sources) + len(sizes))
     stored = planner.as_stored(style)
-    counted = [_count_source(planner, source, effective, limits, stored) for source in sources]
+    found = [_count_source(planner, source, effective, limits, stored) for source in sources]
     for size in sizes:
-        counted.append(_counted(f"{size[0]}x{size[1]}", [planner.plan(size, effective)]))
-    words = None if prompt is None else _count_words(planner, prompt, counted, directory)
-    lifted = planner.shared(planner.budget(budget, "published"), len(counted))
+        found.append(counted(f"{size[0]}x{size[1]}", [planner.plan(size, effective)]))
+    words = None if prompt is None else _count_words(planner, prompt, found, directory)
+    lifted = planner.shared(planner.budget(budget, "published"), len(found))
     published = sum(
         planner.plan(item.size, lifted, frame=item.frames > 1).num_tokens * item.frames
-        for item in counted
+        for item in found
     )
-    return Report(tuple(counted), words, effective, published)
+    return Report(tuple(found), words, effective, published)
 
 
 def _count_source(
@@ -103,15 +103,16 @@ def _count_source(
     name = describe_source(source)
     opened = localize(source, limits)
     if media_kind(opened, limits) == "image":
-        return _counted(
+        return counted(
             name, [planner.plan(image_size(opened, limits, as_stored=as_stored), budget)]
         )
     timestamps, size = probe_video(opened, limits)
     frames = planner.pick(timestamps, size, budget)
-    return _counted(name, [planner.plan(size, budget, frame=True)] * len(frames), clip=True)
+    return counted(name, [planner.plan(size, budget, frame=True)] * len(frames), clip=True)
 
 
-def _counted(name: str, plans: list[Plan], clip: bool = False) -> Counted:
+def counted(name: str, plans: list[Plan], clip: bool = False) -> Counted:
+    """One medium by the plans of its pictures."""
     plan = plans[0]
     return Counted(
         source=name,
@@ -148,8 +149,14 @@ def light_writer(family: Family, directory: Path) -> Writer | None:
     file = directory / "tokenizer.json"
     if not file.is_file():
         return None
-    tokenizer = Tokenizer.from_file(str(file))
+    return writer_of(family, directory, Tokenizer.from_file(str(file)))
+
+
+def writer_of(family: Family, directory: Path, tokenizer: Tokenizer) -> Writer:
+    """A writer over a tokenizer of its own and the checkpoint's chat template."""
     tokenizer.encode_special_tokens = True
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
     added = tokenizer.get_added_tokens_decoder()
     return Writer(
         family.chat,

@@ -22,7 +22,7 @@ from valley.families import valley2_5_published as published
 from valley.geometry import Plan
 from valley.model.files import native_config, read_json
 from valley.pixels import Colours, cut_all, cut_tiles, joined, pack_patches
-from valley.planning import Planner, budget_from, pictures_of
+from valley.planning import Planner, budget_from, lay_out, pictures_of
 from valley.prompt import IGNORE_INDEX, Tokens, Writer, flatten
 from valley.types import Budget, Image, Message, Request, Text, Usage, Video
 
@@ -102,7 +102,7 @@ class Encoder(ProcessorMixin):
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
         added = tokenizer.added_tokens_decoder
         specials = {token.content: number for number, token in added.items() if token.special}
-        self.writer = Writer(self.chat, template, self._encode_text, specials)
+        self.writer = Writer(self.chat, template, self.encode_text, specials)
 
     @classmethod
     def from_pretrained(
@@ -153,7 +153,7 @@ class Encoder(ProcessorMixin):
         if request.style == "default":
             tokens, in_order = self.lay_out(request, generate)
             return self._encoded(tokens.input_ids, tokens.labels, pictures, in_order)
-        budget = self._budget(request)
+        budget = self.planner.budget_of(request)
         if self.planner.family.entry == "processor":
             return self._encode_published(request, budget, generate)
         in_order = [plan for part in parts for plan in self.planner.plans(part, budget)]
@@ -161,24 +161,8 @@ class Encoder(ProcessorMixin):
         return self._encoded(tokens.input_ids, tokens.labels, pictures, in_order)
 
     def lay_out(self, request: Request, generate: bool = True) -> tuple[Tokens, list[Plan]]:
-        """Ids and labels of a request in the default style, and the plan of each of its pictures,
-        which are open or outlined: no pixel is looked at."""
-        budget = self._budget(request)
-        parts = [part for message in request.messages for part in message.parts]
-        plans = {id(part): self.planner.plans(part, budget) for part in parts}
-
-        def write(part: Image | Video) -> str:
-            shown = [self.chat.picture(plan.num_tokens) for plan in plans[id(part)]]
-            return self.chat.write(part, shown)
-
-        text = self.writer.text(request.messages, write, generate, request.thinking)
-        return self.writer.tokens(text), [plan for part in parts for plan in plans[id(part)]]
-
-    def _budget(self, request: Request) -> Budget:
-        """The limits of each picture of a request."""
-        budget = self.planner.budget(request.budget, request.style)
-        parts = [part for message in request.messages for part in message.parts]
-        return self.planner.shared(budget, sum(len(pictures_of(part)) for part in parts))
+        """As `planning.lay_out`, with this processor's limits and tokenizer."""
+        return lay_out(self.planner, self.writer, request, generate)
 
     def _chat_tokens(self, request: Request, plans: list[Plan], generate: bool) -> Tokens:
         """The ids that the published `chat` would give, with its placeholders expanded.
@@ -222,12 +206,18 @@ class Encoder(ProcessorMixin):
 
     def decode_reply(self, token_ids: Sequence[int]) -> str:
         """The text of a reply: control tokens left out, tag tokens such as `<think>` kept."""
-        hidden = {self.writer.specials.get(token) for token in self.chat.structural}
-        hidden |= {self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
+        hidden = self.hidden_ids
         kept = [number for number in token_ids if number not in hidden]
         return self.tokenizer.decode(kept, skip_special_tokens=False)
 
-    def _encode_text(self, text: str) -> list[int]:
+    @property
+    def hidden_ids(self) -> frozenset[int]:
+        """Control tokens, which are no part of a reply's text."""
+        ids = {self.writer.specials.get(token) for token in self.chat.structural}
+        ids |= {self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
+        return frozenset(number for number in ids if number is not None)
+
+    def encode_text(self, text: str) -> list[int]:
         """Ids of words in which special tokens are plain text."""
         return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
             "input_ids"

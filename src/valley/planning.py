@@ -22,6 +22,7 @@ from valley.media.limits import Limits
 from valley.media.sources import localize
 from valley.media.video import Clip, open_video, probe_video
 from valley.model.files import native_config, read_json
+from valley.prompt import Tokens, Writer
 from valley.types import (
     Audio,
     Budget,
@@ -91,6 +92,12 @@ class Planner:
             return replace(budget, max_tiles=1)
         return budget
 
+    def budget_of(self, request: Request) -> Budget:
+        """The limits of each picture of a request, which is open or outlined."""
+        parts = [part for message in request.messages for part in message.parts]
+        budget = self.budget(request.budget, request.style)
+        return self.shared(budget, sum(len(pictures_of(part)) for part in parts))
+
     def plan(self, size: Size, budget: Budget, *, frame: bool = False) -> Plan:
         policy = self.policy.single() if self.single_resize else self.policy
         return policy.plan(size, budget, frame)
@@ -158,6 +165,19 @@ class Planner:
         limits: Limits = Limits(),
     ) -> Request:
         """As `request`, for whole messages, the last one the user's."""
+        asked = self.turns(messages, system, style=style, budget=budget, thinking=thinking)
+        return self.open(asked, limits)
+
+    def turns(
+        self,
+        messages: History,
+        system: str | None = None,
+        *,
+        style: Style = "default",
+        budget: Budget | None = None,
+        thinking: bool | None = None,
+    ) -> Request:
+        """As `conversation`, its media not opened yet."""
         turns = messages_of(messages)
         if (resolved := self.family.resolve_system(system)) is not None:
             if turns and turns[0].role == "system":
@@ -165,7 +185,7 @@ class Planner:
             turns = [Message.of("system", resolved), *turns]
         if not turns or turns[-1].role != "user":
             raise ValueError("the last message must be the user's")
-        return self.open(Request(tuple(turns), budget or Budget(), style, thinking), limits)
+        return Request(tuple(turns), budget or Budget(), style, thinking)
 
     def as_stored(self, style: Style) -> bool:
         """Whether pictures are seen as their files hold them, neither turned nor laid on white."""
@@ -198,6 +218,22 @@ class Planner:
     def pick(self, timestamps: Sequence[float], size: Size, budget: Budget) -> list[int]:
         """Frames of a clip that the budget affords."""
         return pick_frames(timestamps, budget, self.plan(size, budget, frame=True).num_tokens)
+
+
+def lay_out(
+    planner: Planner, writer: Writer, request: Request, generate: bool = True
+) -> tuple[Tokens, list[Plan]]:
+    """Ids and labels of a request in the default style, and the plan of each of its pictures,
+    which are open or outlined: no pixel is looked at."""
+    budget, chat = planner.budget_of(request), planner.family.chat
+    parts = [part for message in request.messages for part in message.parts]
+    plans = {id(part): planner.plans(part, budget) for part in parts}
+
+    def write(part: Image | Video) -> str:
+        return chat.write(part, [chat.picture(plan.num_tokens) for plan in plans[id(part)]])
+
+    text = writer.text(request.messages, write, generate, request.thinking)
+    return writer.tokens(text), [plan for part in parts for plan in plans[id(part)]]
 
 
 def _part(item: MediaSource | Part, limits: Limits) -> Part:

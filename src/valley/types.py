@@ -208,7 +208,8 @@ class Reply:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are chosen. Temperature 0 is greedy."""
+    """How tokens are chosen. Temperature 0 is greedy. `schema`: a JSON schema, as text, that the
+    reply is held to."""
 
     max_new_tokens: int = 512
     temperature: float = 0.0
@@ -217,6 +218,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    schema: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:

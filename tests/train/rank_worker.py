@@ -5,7 +5,8 @@
 For each recipe OUT/NAME.RANK.json gets the losses of its steps, the norms of their gradients, this
 rank's pictures, whether the decoder's blocks are sharded, digests of the weights, or the error that
 stopped it. `RECIPE@STEP` stops a training before that step, `RECIPE#FAULT` makes the last rank
-fail, `RECIPE#told` draws replies that depend on their prompt alone. A recipe saves only if a checkpoint is due in its steps.
+fail, `RECIPE#told` draws replies that depend on their prompt alone. A recipe saves only if a
+checkpoint is due in its steps.
 """
 
 from __future__ import annotations

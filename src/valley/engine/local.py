@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
@@ -13,22 +15,33 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, PreTrainedModel, StoppingCriteriaList
+from transformers import (
+    AutoModelForImageTextToText,
+    BatchFeature,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteriaList,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.logging import disable_progress_bar
 
 import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import Encoded
+from valley.engine.constraint import Constraint, RowConstraints, Vocabulary
+from valley.engine.features import FeatureCache
 from valley.engine.stopping import Cancelled, RepetitionStop
 from valley.engine.streaming import TextStream
 from valley.engine.widening import multiplies_bfloat16, widen
 from valley.grounding import boxes_in
 from valley.model.files import read_json
 from valley.processing import ValleyProcessor
-from valley.prompt import parse_reply
+from valley.prompt import IGNORE_INDEX, parse_reply
 from valley.types import FinishReason, Reply, Request, Sampling, Usage
 
 #: Prompt tokens of a batch, padding included, above which it is split.
 MAX_BATCH_TOKENS = 16_384
+#: Bytes of pixels read ahead, above which no further request is: large pictures have many.
+MAX_AHEAD_BYTES = 2**30
 
 
 class LocalEngine:
@@ -39,6 +52,7 @@ class LocalEngine:
         self, model: PreTrainedModel, processor: ValleyProcessor, batch_size: int = 8
     ) -> None:
         self.model = model.eval()
+        self.features = FeatureCache(model)
         self.processor = processor
         self.batch_size = batch_size
         self.stop_ids = _stop_ids(model, processor)
@@ -79,15 +93,31 @@ class LocalEngine:
             widen(model)
         return cls(model, processor, batch_size)
 
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What schemas are followed with."""
+        size = self.model.get_output_embeddings().out_features
+        return Vocabulary(self.processor.tokenizer, size, self.stop_ids)
+
     def run(self, requests: Iterable[Request], sampling: Sampling = Sampling()) -> Iterator[Reply]:
         """Replies in order. Requests are read ahead by a few batches and grouped by length."""
         iterator = iter(requests)
-        while window := [self.processor.encode(r) for r in islice(iterator, 4 * self.batch_size)]:
+        while window := list(self._window(iterator)):
             replies: dict[int, Reply] = {}
             for batch in self._batches(window):
                 answers = self._generate([window[i] for i in batch], sampling)
                 replies.update(zip(batch, answers, strict=True))
             yield from (replies[i] for i in range(len(window)))
+
+    def _window(self, requests: Iterator[Request]) -> Iterator[Encoded]:
+        """The next requests, encoded: those of four batches, fewer where pictures are large."""
+        size = 0
+        for request in islice(requests, 4 * self.batch_size):
+            encoded = self.processor.encode(request)
+            size += sum(array.nbytes for array in (*encoded.patches, *encoded.tiles))
+            yield encoded
+            if size > MAX_AHEAD_BYTES:
+                return
 
     def stream(
         self, request: Request, sampling: Sampling = Sampling()
@@ -113,6 +143,31 @@ class LocalEngine:
             thread.join()
         return result[0]
 
+    @torch.inference_mode()
+    def score(self, request: Request, candidates: Sequence[str]) -> list[float]:
+        """How likely the model finds each candidate as its reply: the mean log-probability of the
+        candidate's tokens and of the token that ends the turn. The prompt is read once."""
+        if not candidates:
+            raise ValueError("nothing to score: give at least one candidate")
+        prompt = self.processor.encode(request)
+        *before, last = prompt.input_ids
+        inputs = self._inputs([replace(prompt, input_ids=before)])
+        past = self.model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
+        past.batch_repeat_interleave(len(candidates))
+        # The state of the prompt's last token tells the likelihood of a candidate's first.
+        rows = [[last, *self.processor.encode_text(text), self.stop_ids[0]] for text in candidates]
+        labels = [[IGNORE_INDEX, *row[1:]] for row in rows]
+        replies = [
+            Encoded(row, targets, [], [], []) for row, targets in zip(rows, labels, strict=True)
+        ]
+        batch = self.processor.collate(replies, labels=True, padding_side="right")
+        batch = batch.to(self.model.device)
+        seen = batch["attention_mask"].new_ones(len(rows), len(before))
+        batch["attention_mask"] = torch.cat((seen, batch["attention_mask"]), dim=1)
+        told = self.model(**batch, past_key_values=past, only_log_probs=True)
+        lengths = (batch["labels"] != IGNORE_INDEX).sum(-1)
+        return (told.log_probs.sum(-1) / lengths).tolist()
+
     def _batches(self, window: list[Encoded]) -> Iterator[list[int]]:
         """Indices of requests of similar length, at most `batch_size` and `MAX_BATCH_TOKENS`."""
         batch: list[int] = []
@@ -133,9 +188,7 @@ class LocalEngine:
         streamer: TextStream | None = None,
         cancelled: Event | None = None,
     ) -> list[Reply]:
-        inputs = self.processor.collate(batch).to(self.model.device)
-        if "pixel_values" in inputs:
-            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        inputs = self._inputs(batch)
         length = inputs["input_ids"].shape[1]
         loops = RepetitionStop(length)
         criteria = StoppingCriteriaList([loops, *([Cancelled(cancelled)] if cancelled else [])])
@@ -146,6 +199,7 @@ class LocalEngine:
             output = self.model.generate(
                 **inputs,
                 **self._arguments(sampling),
+                logits_processor=self._constraints(sampling, len(batch), length),
                 stopping_criteria=criteria,
                 streamer=streamer,
             )
@@ -154,6 +208,23 @@ class LocalEngine:
             self._reply(item, row, index in loops.looping, sampling)
             for index, (item, row) in enumerate(zip(batch, rows, strict=True))
         ]
+
+    def _inputs(self, batch: list[Encoded]) -> BatchFeature:
+        """What the model takes of requests, their pictures encoded."""
+        words = [replace(item, plans=[], patches=[], tiles=[]) for item in batch]
+        inputs = self.processor.collate(words).to(self.model.device)
+        if features := self.features.of(batch):
+            known: Any = BaseModelOutputWithPooling(pooler_output=features)  # type: ignore[arg-type]
+            inputs["mm_encoder_outputs"] = {"image": known}
+        return inputs
+
+    def _constraints(
+        self, sampling: Sampling, rows: int, length: int
+    ) -> LogitsProcessorList | None:
+        if (schema := sampling.schema) is None:
+            return None
+        each = [Constraint(self.vocabulary, schema, length) for _ in range(rows)]
+        return LogitsProcessorList([RowConstraints(each)])
 
     def _arguments(self, sampling: Sampling) -> dict[str, Any]:
         """Spells out every choice that a checkpoint's generation_config could make otherwise."""

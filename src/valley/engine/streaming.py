@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from queue import Queue
 
 from torch import Tensor
@@ -11,32 +11,53 @@ from transformers.generation.streamers import BaseStreamer
 Decode = Callable[[list[int]], str]
 
 
-class TextStream(BaseStreamer):
-    """A streamer for `generate` that is read as an iterator of text pieces.
+class Pieces:
+    """The text of a reply as its tokens come.
 
     The pieces joined are the decoded reply: a character whose bytes are split over tokens waits
     for its last one. Ids in `hidden` (control tokens) are left out.
     """
 
     def __init__(self, decode: Decode, hidden: Collection[int]) -> None:
-        self.decode = decode
-        self.hidden = frozenset(hidden)
+        self._decode, self._hidden = decode, frozenset(hidden)
+        # The ids of the last piece are decoded again with the next: a tokenizer may write a token
+        # otherwise at the start of a text.
+        self._known: list[int] = []
+        self._waiting: list[int] = []
+
+    def add(self, ids: Iterable[int]) -> str:
+        self._waiting += [number for number in ids if number not in self._hidden]
+        return self._piece(whole=False)
+
+    def end(self) -> str:
+        """What was still waiting."""
+        return self._piece(whole=True)
+
+    def _piece(self, whole: bool) -> str:
+        text = self._decode(self._known + self._waiting)
+        if not self._waiting or (text.endswith("\ufffd") and not whole):
+            return ""
+        piece = text[len(self._decode(self._known)) :]
+        self._known, self._waiting = self._waiting, []
+        return piece
+
+
+class TextStream(BaseStreamer):
+    """A streamer for `generate` that is read as an iterator of text pieces (see `Pieces`)."""
+
+    def __init__(self, decode: Decode, hidden: Collection[int]) -> None:
         self.queue: Queue[str | BaseException | None] = Queue()
-        self._ids: list[int] = []
-        self._sent = 0
+        self._pieces = Pieces(decode, hidden)
         self._prompt_seen = False
 
     def put(self, value: Tensor) -> None:
         if not self._prompt_seen:
             self._prompt_seen = True
             return
-        self._ids += [number for number in value.flatten().tolist() if number not in self.hidden]
-        text = self.decode(self._ids)
-        if not text.endswith("\ufffd"):
-            self._emit(text)
+        self._emit(self._pieces.add(value.flatten().tolist()))
 
     def end(self) -> None:
-        self._emit(self.decode(self._ids))
+        self._emit(self._pieces.end())
         self.queue.put(None)
 
     def fail(self, error: BaseException) -> None:
@@ -44,9 +65,8 @@ class TextStream(BaseStreamer):
         self.queue.put(error)
 
     def _emit(self, text: str) -> None:
-        if len(text) > self._sent:
-            self.queue.put(text[self._sent :])
-            self._sent = len(text)
+        if text:
+            self.queue.put(text)
 
     def __iter__(self) -> Iterator[str]:
         while (item := self.queue.get()) is not None:

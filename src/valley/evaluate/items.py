@@ -71,10 +71,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Scored:
-    """An item with the verdict on its reply."""
+    """An item with the verdict on its reply, and the reply as it was scored: None where missing."""
 
     item: Item
     verdict: Verdict
+    reply: str | None = None
 
 
 #: Asks a judge: (prompt, temperature) -> its words. Raises ValueError where there is no answer.
@@ -89,7 +90,8 @@ class Scorer(Protocol):
         ...
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
-        """Named figures as published, "Overall" (or the benchmark's main one) first."""
+        """Named figures, "Overall" first, on the published scale: percent, but MME out of 2,800
+        and OCRBench out of 1,000. An item that comes twice is two items (a bootstrap's draws)."""
         ...
 
     def cluster(self, item: Item) -> str:
@@ -102,12 +104,14 @@ class Profile:
     """A named way of scoring, printed on every result.
 
     `prepare`: what happens to a column of replies before it is scored (a spreadsheet's round trip,
-    or nothing). `scorers`: by kind of benchmark.
+    or nothing). `read`: what happens to the rows of a table, all of them together. `scorers`: by
+    kind of benchmark.
     """
 
     name: str
     version: str
     prepare: Callable[[Sequence[str]], list[str]]
+    read: Callable[[Sequence[Item]], list[Item]] = list
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
 
@@ -116,7 +120,8 @@ class Figure:
     """A number of a table with what is known about it, all on the published scale.
 
     `low` to `high`: the 95 % interval. `least` to `most`: the figure if every unresolved or missing
-    reply were wrong, or right; equal to `value` where there is none.
+    reply were wrong, or right, in the order of size; equal to `value` where there is none. `full`:
+    where its scale ends, such as 1, 100 or 2800.
     """
 
     name: str
@@ -125,6 +130,16 @@ class Figure:
     high: float
     least: float
     most: float
+    full: float
+
+    @property
+    def percent(self) -> float:
+        """The figure on a scale that ends at 100."""
+        return self.to_percent(self.value)
+
+    def to_percent(self, value: float) -> float:
+        """A value on the figure's scale on one that ends at 100."""
+        return 100 * value / self.full
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ def _get(url: str, target: str, limits: Limits, deadline: float) -> bytes | str:
     parts = _split(url, target)
     host = (parts.hostname or "").encode("idna").decode()
     port = parts.port or (443 if parts.scheme == "https" else 80)
+    if limits.url_ports is not None and port not in limits.url_ports:
+        raise refusal(url, f"leads to port {port}: use one of {sorted(limits.url_ports)}")
     raw = _connect(url, host, port, limits, deadline)
     with raw:
         if parts.scheme == "https":

@@ -23,8 +23,9 @@ class Limits:
     `max_bytes`: file or download. `max_pixels`: one picture or frame. `max_duration`: seconds of
     a clip. `max_frames_decoded`: frames decoded in one pass over a clip. `url_timeout`: seconds
     without a byte; `url_deadline`: seconds for a whole download with its redirects (the system
-    resolver keeps its own time). `media_root`: if set, only files below this folder are opened,
-    symbolic links resolved, and relative names start there.
+    resolver keeps its own time); `url_ports`: the only ports of URLs, None for any. `media_root`:
+    if set, only files below this folder are opened, symbolic links resolved, and relative names
+    start there.
     """
 
     max_bytes: int = 100 * 2**20
@@ -35,6 +36,7 @@ class Limits:
     url_timeout: float = 10.0
     url_deadline: float = 60.0
     max_redirects: int = 3
+    url_ports: frozenset[int] | None = None
     media_root: Path | None = None
 
 

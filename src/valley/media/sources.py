@@ -33,6 +33,8 @@ def open_binary(source: MediaSource, limits: Limits) -> BinaryIO:
         raise refusal(source, f"{scheme} addresses are not opened: use a path or an https URL")
     if isinstance(source, (str, os.PathLike)):
         return _open_file(source, limits)
+    if callable(read := getattr(source, "read_bytes", None)):  # such as a cell of a table
+        return _in_memory(source, read(), limits)
     raise refusal(
         source, "not a media source: give a path, URL, data URI, bytes, PIL image, array or frames"
     )

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from valley.mathematics import TOLERANCE, Checker, each, shared
 from valley.train.rewards.action import action_reward
 from valley.train.rewards.answer import Answer
-from valley.train.rewards.mathematics import TOLERANCE
 from valley.train.rewards.overlap import TAU as TAU_IOU
 from valley.train.rewards.overlap import fraction_of_boxes, graded_boxes, read_boxes, span_reward
-from valley.train.rewards.safe import Checker, each, shared
 from valley.train.rewards.text import MAX_EXACT_WORDS, exact_match, is_number, string_reward
 from valley.train.rewards.text import TAU as TAU_TEXT
 from valley.train.rewards.truth import Kind, Truth

@@ -20,13 +20,11 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from multiprocessing import Pipe
-from pathlib import Path
 from typing import TypeVar
 
-from valley.train.rewards import mathematics
-from valley.train.rewards.mathematics import TOLERANCE, same_numbers
-
-_PROGRAM = str(Path(mathematics.__file__))
+from valley.mathematics import comparing
+from valley.mathematics.comparing import TOLERANCE, same_numbers
+from valley.mathematics.serving import LAST, READY, RIGHT
 
 #: Seconds by the clock for each second of computing.
 _PATIENCE = 10
@@ -49,14 +47,28 @@ class Limits:
     start: float = 120.0
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What is asked of a child. `program`: the file that ends in a call of `serving.serve`.
+    `plain`: the verdict on easy pairs, which start no child, and None for all others.
+    """
+
+    program: str
+    plain: Callable[[str, str, float], bool | None]
+
+
+#: Equal as mathematics.
+EQUAL = Comparison(comparing.__file__, same_numbers)
+
+
 class _Child:
     """One child process, started when first asked and again after it had to be killed.
 
     Used by one thread at a time.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, program: str, limits: Limits) -> None:
+        self.program, self.limits = program, limits
         self.process: subprocess.Popen[bytes] | None = None
         self.ready = False
 
@@ -65,7 +77,7 @@ class _Child:
         self.ours, theirs = Pipe()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", _PROGRAM, str(theirs.fileno()), str(self.limits.memory)],
+                [sys.executable, "-P", self.program, str(theirs.fileno()), str(self.limits.memory)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -83,8 +95,8 @@ class _Child:
             self.ours.send_bytes(question)
             if self.ours.poll(_PATIENCE * self.limits.seconds):
                 reply = self.ours.recv_bytes()
-                done = not reply.endswith(mathematics.LAST)
-                return reply.startswith(mathematics.RIGHT)
+                done = not reply.endswith(LAST)
+                return reply.startswith(RIGHT)
         except (EOFError, OSError):
             pass
         finally:  # also when interrupted: a late verdict would be taken for that of the next
@@ -102,7 +114,7 @@ class _Child:
             started = self.ours.poll(self.limits.start) and self.ours.recv_bytes()
         except (EOFError, OSError):
             started = False
-        if started != mathematics.READY:
+        if started != READY:
             self.close()
             raise RuntimeError("the process that compares mathematics did not start")
         self.ready = True
@@ -122,14 +134,14 @@ class Checker:
     or broke their child; all are wrong. Close it or leave it to the end of the process.
     """
 
-    def __init__(self, workers: int = 1, limits: Limits = Limits()) -> None:
+    def __init__(
+        self, workers: int = 1, limits: Limits = Limits(), comparison: Comparison = EQUAL
+    ) -> None:
         if workers < 1:
             raise ValueError(f"a checker needs at least one worker, got {workers}")
         if importlib.util.find_spec("math_verify") is None:
-            raise ImportError(
-                "comparing mathematics needs math-verify: pip install valley-vlm[train]"
-            )
-        self.workers, self.limits = workers, limits
+            raise ImportError("comparing mathematics needs math-verify: pip install math-verify")
+        self.workers, self.limits, self.comparison = workers, limits, comparison
         self.renew()
         _CHECKERS.add(self)
 
@@ -137,7 +149,7 @@ class Checker:
         """Forget children and counts. A forked process must: they are its parent's."""
         self.refused = self.killed = 0
         self._lock = threading.Lock()
-        self._children = [_Child(self.limits) for _ in range(self.workers)]
+        self._children = [_Child(self.comparison.program, self.limits) for _ in range(self.workers)]
         self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()
         for child in self._children:
             self._idle.put(child)
@@ -156,7 +168,7 @@ class Checker:
             with self._lock:
                 self.refused += 1
             return False
-        plain = same_numbers(answer, truth, tolerance)
+        plain = self.comparison.plain(answer, truth, tolerance)
         return self._ask(answer, truth, tolerance) if plain is None else plain
 
     def _ask(self, answer: str, truth: str, tolerance: float) -> bool:

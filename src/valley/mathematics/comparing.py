@@ -1,25 +1,21 @@
 """Whether two texts are the same mathematics, by math-verify and SymPy.
 
 `same_numbers` is safe on any text. `same` is not: SymPy may compute for ever, or use all memory,
-on a short line. It runs in a child process, this file being its program (`safe.py` starts it).
+on a short line. It runs in a child process, this file being its program (`checking.py` starts it).
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import resource
-import sys
 import unicodedata
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
+
+from valley.mathematics.serving import serve
 
 #: Relative difference of numbers taken as equal where one is not exact. The report gives none:
 #: five digits written right are enough, one digit of a count or a year is not.
 TOLERANCE = 1e-5
-READY, RIGHT, WRONG, LAST = b"ready", b"1", b"0", b"last"
 
 _PLAIN = re.compile(
     r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?",
@@ -121,50 +117,5 @@ def _real(value: Any) -> Any:
     return exact if exact.is_Rational else rounded
 
 
-def _serve(connection: Connection, memory: int) -> None:
-    """Answer questions `[answer, truth, tolerance, seconds]` until the other side hangs up.
-
-    Says `LAST` after a verdict when much memory is in use: what SymPy keeps would make later
-    answers fail that are right.
-    """
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_AS, memory)
-    same("x^2 - \\frac{1}{2}", "x^2 - 0.5")  # imports, and fills the parser's tables
-    connection.send_bytes(READY)
-    while True:
-        try:
-            answer, truth, tolerance, seconds = json.loads(connection.recv_bytes())
-        except EOFError:
-            return
-        _end_after(seconds)
-        try:
-            verdict = RIGHT if same(answer, truth, tolerance) else WRONG
-        except Exception:  # of SymPy or its parser, on text that is no mathematics
-            verdict = WRONG
-        connection.send_bytes(verdict + (LAST if _address_space() > memory // 2 else b""))
-
-
-def _address_space() -> int:
-    """Bytes in use, 0 where the system does not tell. (The peak of `getrusage` is that of the
-    process that started this one, where that was larger.)"""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:
-        return 0
-
-
-def _end_after(seconds: float) -> None:
-    """Have the system end this process after so much more computing, in whole seconds. Time of
-    the processor, so that a busy machine makes no right answer wrong."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    _limit(resource.RLIMIT_CPU, math.ceil(usage.ru_utime + usage.ru_stime + seconds))
-
-
-def _limit(kind: int, amount: int) -> None:
-    most = resource.getrlimit(kind)[1]
-    soft = amount if most == resource.RLIM_INFINITY else min(amount, most)
-    resource.setrlimit(kind, (soft, most))
-
-
 if __name__ == "__main__":
-    _serve(Connection(int(sys.argv[1])), int(sys.argv[2]))
+    serve(same, ("x^2 - \\frac{1}{2}", "x^2 - 0.5"))

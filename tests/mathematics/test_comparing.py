@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valley.train.rewards.mathematics import number, same_numbers
-from valley.train.rewards.safe import Checker
+from valley.mathematics import Checker, number, same_numbers
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from valley.train.rewards import safe
-from valley.train.rewards.safe import Checker, Limits, each
+from valley.mathematics import Checker, Comparison, Limits, checking, each, same_numbers, shared
 
 FAST = Limits(seconds=1.0)
 BOMB = "9^{9^{9^{9}}}"
@@ -95,7 +94,7 @@ def test_a_truth_too_long_is_an_error(checker: Checker) -> None:
 @settings(max_examples=30)
 @given(st.text(alphabet="0123456789+-*/^!(){}\\frac sqrt=,.%$xe\x00\ud800é", max_size=30))
 def test_any_text_has_a_verdict(text: str) -> None:
-    checker = safe.shared()
+    checker = shared()
     assert checker.same(text, "7") in (True, False)
     assert checker.same(text, text) is True
 
@@ -245,7 +244,7 @@ def test_a_forked_process_has_children_of_its_own() -> None:
 
 PROGRAM = """
 import sys, threading
-from valley.train.rewards.safe import Checker, Limits
+from valley.mathematics import Checker, Limits
 checker = Checker(limits=Limits(seconds=float(sys.argv[1])))
 checker.same("1/2", "0.5")
 print(checker._children[0].process.pid, flush=True)
@@ -280,14 +279,14 @@ def test_children_end_after_their_process_was_killed(then: str) -> None:
 
 
 def test_the_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(safe.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(checking.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ImportError, match="pip install"):
         Checker()
 
 
-def test_a_child_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(safe, "_PROGRAM", "absent.py")
-    with pytest.raises(RuntimeError, match="did not start"), Checker() as checker:
+def test_a_child_that_does_not_start_is_an_error() -> None:
+    absent = Checker(comparison=Comparison("absent.py", same_numbers))
+    with pytest.raises(RuntimeError, match="did not start"), absent as checker:
         checker.same("1/2", "0.5")
 
 

@@ -1,0 +1,219 @@
+"""A server under load: is every request answered, how soon, and does memory stay put?
+
+    python benchmarks/serving.py [--clients 64] [--seconds 120] [--requests 10000]
+
+Clients ask `valley serve` over nano without a pause: words, one to four pictures, clips, streams
+that are left half-read, and a fifth of bodies that are wrong. First for some seconds, then until
+so many requests were made; resident memory is read after a fifth of them and at the end.
+Exits with 1 where a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import psutil
+
+MEDIA = Path(__file__).parent.parent / "examples" / "media"
+CHAT = "/v1/chat/completions"
+WRONG = 0.2
+#: A stream is left after this many lines.
+LINES_READ = 6
+
+
+def uri(name: str, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode((MEDIA / name).read_bytes()).decode()}"
+
+
+CARD, PHOTO = uri("card.png", "image/png"), uri("photograph.jpg", "image/jpeg")
+CLIP = uri("clip.mp4", "video/mp4")
+
+
+def part(kind: str, url: str) -> dict[str, Any]:
+    return {"type": kind, kind: {"url": url}}
+
+
+def body(dice: random.Random) -> dict[str, Any]:
+    """A request that can be answered."""
+    media = dice.choice(
+        [
+            [],
+            [part("video_url", CLIP)],
+            *[[part("image_url", dice.choice([CARD, PHOTO]))] * n for n in (1, 1, 2, 4)],
+        ]
+    )
+    words = dice.choice(["What is the price?", "Describe this.", "Which way does it move? " * 9])
+    message = {"role": "user", "content": [*media, {"type": "text", "text": words}]}
+    tokens = dice.choice([8, 16, 48])
+    return {"model": "nano", "messages": [message], "max_tokens": tokens, "temperature": 1}
+
+
+def wrong(dice: random.Random) -> bytes:
+    """A body that must be refused."""
+    good = body(dice)
+    damaged = part("image_url", CARD[: len(CARD) // 2 // 4 * 4 + 2])
+    cases: list[Any] = [
+        {"model": "nano"},
+        good | {"model": "other"},
+        good | {"temperature": 9},
+        good | {"max_tokens": 10**6},
+        good | {"unheard_of": 1},
+        good | {"messages": [{"role": "user", "content": [damaged]}]},
+        good | {"messages": [{"role": "user", "content": [part("image_url", "/etc/passwd")]}]},
+        good | {"response_format": {"type": "json_schema"}},
+    ]
+    return dice.choice([b"{", b"\xff\xfe", *[json.dumps(case).encode() for case in cases]])
+
+
+@dataclass
+class Found:
+    """What the clients saw. Seconds: of refusals, of waiting in the queue, of whole answers."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    refused: list[float] = field(default_factory=list)
+    queued: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        return sum(self.kinds.values())
+
+
+class Clients:
+    """Clients of one server, who ask until `going` is false."""
+
+    def __init__(self, url: str, found: Found) -> None:
+        self.found, self.going = found, True
+        limits = httpx.Limits(max_connections=None)
+        self.http = httpx.AsyncClient(base_url=url, timeout=120, limits=limits)
+
+    async def one(self, number: int) -> None:
+        dice = random.Random(number)
+        while self.going:
+            kind = "wrong" if dice.random() < WRONG else dice.choice(["whole", "whole", "left"])
+            self.found.kinds[kind] += 1
+            started = time.monotonic()
+            try:
+                await getattr(self, kind)(dice)
+            except (httpx.HTTPError, AssertionError, KeyError) as error:
+                self.found.failures[f"{kind}: {type(error).__name__} {error}"[:100]] += 1
+            seconds = time.monotonic() - started
+            if kind != "left":
+                (self.found.refused if kind == "wrong" else self.found.answered).append(seconds)
+
+    async def wrong(self, dice: random.Random) -> None:
+        headers = {"Content-Type": "application/json"}
+        answer = await self.http.post(CHAT, content=wrong(dice), headers=headers)
+        assert 400 <= answer.status_code < 500, answer.status_code
+
+    async def whole(self, dice: random.Random) -> None:
+        answer = await self.http.post(CHAT, json=body(dice))
+        assert answer.status_code == 200, answer.status_code
+        self.found.queued.append(answer.json()["choices"][0]["valley"]["queued_seconds"])
+
+    async def left(self, dice: random.Random) -> None:
+        async with self.http.stream("POST", CHAT, json=body(dice) | {"stream": True}) as answer:
+            assert answer.status_code == 200, answer.status_code
+            lines = answer.aiter_lines()
+            for _ in range(LINES_READ):
+                assert "error" not in await anext(lines, "")
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, psutil.Process]]:
+    """`valley serve` on a free port, ready to answer."""
+    command = [sys.executable, "-m", "valley", "serve", "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            while httpx.get(url + "/ready").status_code != 200:
+                time.sleep(0.2)
+            yield url, psutil.Process(process.pid)
+        finally:
+            process.terminate()
+
+
+def resident(front: psutil.Process) -> tuple[float, float]:
+    """MiB of the front and of its engine, the first of its children."""
+    engine = min(front.children(), key=lambda child: child.create_time())
+    return front.memory_info().rss / 2**20, engine.memory_info().rss / 2**20
+
+
+async def load(
+    url: str, front: psutil.Process, clients: int, seconds: float, requests: int
+) -> tuple[Found, dict[int, tuple[float, float]]]:
+    """All clients at work for so long and for so many requests; memory by requests made."""
+    found, memory = Found(), {}
+    group = Clients(url, found)
+    tasks = [asyncio.create_task(group.one(number)) for number in range(clients)]
+    started, early = time.monotonic(), requests // 5
+    while time.monotonic() - started < seconds or found.requests < requests:
+        await asyncio.sleep(0.1)
+        if not memory and found.requests >= early:
+            memory[found.requests] = resident(front)
+    group.going = False
+    await asyncio.gather(*tasks)
+    memory[found.requests] = resident(front)
+    await group.http.aclose()
+    return found, memory
+
+
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--requests", type=int, default=10_000)
+    asked = parser.parse_args()
+    with server() as (url, front):
+        started = time.monotonic()
+        found, memory = asyncio.run(load(url, front, asked.clients, asked.seconds, asked.requests))
+        took = time.monotonic() - started
+    (few, before), (many, after) = list(memory.items())
+    growth = max(b / a for a, b in zip(before, after, strict=True)) - 1
+    soon, last = quantile(found.refused, 0.95), max(found.refused)
+    print(f"{asked.clients} clients, {took:.0f} s, {found.requests} requests: {dict(found.kinds)}")
+    rows = [
+        ("answered wrongly or not at all", sum(found.failures.values()), "0"),
+        ("requests a second", found.requests / took, ""),
+        ("queueing, median, s", statistics.median(found.queued), ""),
+        ("queueing, 99 of 100 within, s", quantile(found.queued, 0.99), ""),
+        ("whole answers, 99 of 100 within, s", quantile(found.answered, 0.99), ""),
+        ("refusals, 95 of 100 within, s", soon, "below 1"),
+        ("refusals, all within, s", last, "below 5"),
+        (f"front after {few} / {many} requests, MiB", f"{before[0]:.0f} / {after[0]:.0f}", ""),
+        (f"engine after {few} / {many} requests, MiB", f"{before[1]:.0f} / {after[1]:.0f}", ""),
+        ("growth of either, %", 100 * growth, "at most 5"),
+    ]
+    print("\n| what | seen | target |\n|---|---|---|")
+    for name, seen, target in rows:
+        print(f"| {name} | {seen if isinstance(seen, (int, str)) else f'{seen:.2f}'} | {target} |")
+    for problem, count in found.failures.most_common(10):
+        print(f"{count} x {problem}", file=sys.stderr)
+    return int(bool(found.failures) or soon >= 1 or last >= 5 or growth > 0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
