@@ -1,12 +1,14 @@
 """SAIL-VL-2B at its real size: loaded from disk, asked about one tile, its parts beside a peer's.
 
-    python benchmarks/real_size.py [--layers N] [--repeat 1]
+    python benchmarks/real_size.py [--layers N] [--repeat 5]
 
 Writes a published checkpoint of random bfloat16 weights (4.2 GB, or with N layers in tower and
 decoder less) shard by shard into a temporary folder. A fresh process loads it with `valley.load`
 and streams an answer about a picture of one tile; its peak memory, mapped files included, is
 printed. Vision, prefill and decoding are then timed in that process beside transformers' own
-InternVL class over the very same tensors, each a median of `--repeat` runs after a warm-up. FLOPs
+InternVL class over the very same tensors, in turn, each the best of `--repeat` runs after a
+warm-up, since whatever else the machine does only adds; the operators of torch that each of them
+calls stand beside, as a measure without noise. FLOPs
 count matrix products and attention, bytes count weights and the cache once; the limit of a part is
 the longer of both at the rates of one large product and one large copy. On a CPU without bfloat16
 instructions the layers of both models are widened as `valley.engine.widening` does it.
@@ -31,8 +33,9 @@ import torch
 from parts import linear_flops, peaks, weight_bytes
 from PIL import Image
 from safetensors.torch import save_file
-from speed import ratio
+from speed import in_turn
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.cache_utils import DynamicCache
 
 ROOT = Path(__file__).parent.parent
@@ -209,19 +212,48 @@ def parts(chat: Any) -> Iterator[tuple[str, Callable[[], None], Callable[[], Non
     yield f"{DECODED} tokens after {length}", ours.decode, peer.decode, flops, size
 
 
+class Operators(TorchDispatchMode):
+    """Counts the operators of torch that are called within it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operators(work: Callable[[], None]) -> int:
+    with Operators() as called:
+        work()
+    return called.count
+
+
+def row(
+    ours: Callable[[], None], peer: Callable[[], None], repeat: int
+) -> tuple[float, float, str]:
+    """Best seconds of ours and the peer's, and how many operators each calls."""
+    best = map(min, zip(*in_turn(ours, peer, repeat), strict=True))
+    return *best, f"{operators(ours)} / {operators(peer)}"
+
+
 @torch.inference_mode()
 def measure(folder: Path, repeat: int) -> None:
     chat = answer(folder)
     dtype = torch.bfloat16 if multiplies_bfloat16() else torch.float32
     before = peaks(dtype, 3)
-    rows = [(part, *ratio(*part[1:3], repeat)) for part in parts(chat)]
+    rows = [(part, *row(*part[1:3], repeat)) for part in parts(chat)]
     product, copy = map(max, before, peaks(dtype, 3))
-    print("| part | ours, s | peer's time / ours | GFLOP | GiB | limit, s | ours / limit |")
-    print("|---|---|---|---|---|---|---|")
-    for (name, _, _, flops, size), times, seconds in rows:
+    print(
+        "| part | ours, s | peer's time / ours | operators, ours / peer's "
+        "| GFLOP | GiB | limit, s | ours / limit |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for (name, _, _, flops, size), seconds, peers, calls in rows:
         limit = max(flops / product, size / copy)
         print(
-            f"| {name} | {seconds:.2f} | {times:.2f} | {flops / 1e9:.1f} "
+            f"| {name} | {seconds:.2f} | {peers / seconds:.2f} | {calls} | {flops / 1e9:.1f} "
             f"| {size / 2**30:.2f} | {limit:.2f} | {seconds / limit:.1f} |"
         )
     arithmetic = str(dtype).removeprefix("torch.")
@@ -234,7 +266,7 @@ def measure(folder: Path, repeat: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--layers", type=int, help="fewer layers in tower and decoder")
-    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:

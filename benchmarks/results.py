@@ -92,7 +92,7 @@ is bound by bytes, everything else by FLOPs. By `python benchmarks/parts.py`.
 Random bfloat16 weights from disk, one picture of one tile; then its parts beside
 transformers' own InternVL class over the same tensors. By `python benchmarks/real_size.py`.
 
-{run("benchmarks/real_size.py", "--repeat", "3")}
+{run("benchmarks/real_size.py")}
 
 ## Packing
 Useful: share of computed tokens that belong to samples. Load: visual tokens of the busiest rank

@@ -33,16 +33,24 @@ def ratio(
     ours: Callable[[], object], peer: Callable[[], object], repeat: int
 ) -> tuple[float, float]:
     """Median of peer/ours, and the median of our seconds, after one warm-up of each."""
+    pairs = in_turn(ours, peer, repeat)
+    return statistics.median(b / a for a, b in pairs), statistics.median(a for a, _ in pairs)
+
+
+def in_turn(
+    ours: Callable[[], object], peer: Callable[[], object], repeat: int
+) -> list[tuple[float, float]]:
+    """Seconds of both, `repeat` times after a warm-up; who goes first changes every time."""
     ours(), peer()
     pairs = []
-    for _ in range(repeat):
-        times = []
-        for work in (ours, peer):
+    for turn in range(repeat):
+        times = {}
+        for work in (ours, peer) if turn % 2 == 0 else (peer, ours):
             started = time.perf_counter()
             work()
-            times.append(time.perf_counter() - started)
-        pairs.append(times)
-    return statistics.median(b / a for a, b in pairs), statistics.median(a for a, _ in pairs)
+            times[work] = time.perf_counter() - started
+        pairs.append((times[ours], times[peer]))
+    return pairs
 
 
 def pixels(repeat: int) -> tuple[str, float, float]:
