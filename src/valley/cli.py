@@ -434,6 +434,9 @@ def serve(
         str | None, typer.Option(help="requests for each key, such as 600/minute")
     ] = None,
     engine: Annotated[str, typer.Option(help="what runs the model: local")] = "local",
+    stall_seconds: Annotated[
+        float, typer.Option(help="an engine that is silent for so long is started again")
+    ] = 600.0,
     served_name: Annotated[
         str | None, typer.Option(help="the model's name in requests; its last path part")
     ] = None,
@@ -462,6 +465,7 @@ def serve(
         allow_urls=allow_urls,
         media_root=media_root,
         rate_limit=rate_limit,
+        stall_seconds=stall_seconds,
     )
     check_memory(directory, device, dtype)
     run(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import time
 
 import pytest
 
@@ -143,6 +144,31 @@ def test_an_engine_that_dies_ends_its_streams_with_an_error_and_comes_back(serve
         lost = client.post(CHAT, json=question("die"))
         assert error(lost, 503)["code"] == "engine_lost"
         wait_until(lambda: client.get("/ready").status_code == 200)
+
+
+def test_an_engine_that_hangs_is_ended_like_one_that_dies(servers) -> None:
+    server = servers(stall_seconds=1.0)
+    with server.client() as client, server.client() as other:
+        # An engine that goes on is left alone, however long it takes, and so is one at rest.
+        with other.stream("POST", CHAT, json=question("forever", stream=True)) as endless:
+            lines = endless.iter_lines()
+            started = time.monotonic()
+            while time.monotonic() - started < 2.5:
+                assert "error" not in next(lines)
+        time.sleep(1.5)
+        assert starts(client) == 1
+        hung = events(client.post(CHAT, json=question("hang", stream=True)))
+        assert hung[-2]["error"]["code"] == "engine_lost"
+        assert hung[-1] == "[DONE]"
+        assert client.get("/ready").status_code == 503
+        answer = client.post(CHAT, json=question("say: back"))
+        assert answer.json()["choices"][0]["message"]["content"] == "back"
+        assert starts(client) == 2
+
+
+def starts(client) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return next(float(x.split()[1]) for x in lines if x.startswith("valley_engine_starts "))
 
 
 @pytest.mark.parametrize(
