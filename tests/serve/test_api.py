@@ -68,6 +68,19 @@ def test_boxes_are_in_pixels_of_the_picture_sent(echo, stream) -> None:
     ]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_tags_in_the_strings_of_a_json_reply_are_words(echo, stream) -> None:
+    said = '{"a": "<answer>x</answer>", "b": "<think>"}'
+    wanted = {"response_format": {"type": "json_object"}, "stream": stream}
+    with echo.client() as client:
+        answer = client.post(CHAT, json=question(f"say: {said}", **wanted))
+    if stream:
+        deltas = [chunk["choices"][0]["delta"] for chunk in events(answer)[:-1]]
+        assert "".join(delta.get("content", "") for delta in deltas) == said
+    else:
+        assert answer.json()["choices"][0]["message"]["content"] == said
+
+
 def test_several_choices(echo) -> None:
     with echo.client() as client:
         answer = client.post(CHAT, json=question("say: Hello", n=3)).json()
