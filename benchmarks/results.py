@@ -123,6 +123,13 @@ By `python benchmarks/scoring.py`.
 
 {tables("benchmarks/scoring.py")}
 
+## The server under load
+Clients ask nano without a pause: words, one to four pictures, clips; a fifth of the bodies is
+wrong, a third of the others is left half-read. By `python benchmarks/serving.py`, and with ten
+thousand fuzzed requests before it by `make proof-serve`.
+
+{tables("benchmarks/serving.py")}
+
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every
 shard first and fills a float32 module.

@@ -37,7 +37,7 @@ def card(tmp_path: Path) -> Path:
 def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for verb in ("chat", "count", "inspect", "verify", "convert", "doctor"):
+    for verb in ("chat", "caption", "count", "inspect", "verify", "convert", "doctor"):
         assert verb in out
 
 

@@ -28,6 +28,7 @@ RANKS: tuple[frozenset[str], ...] = (
     frozenset({"engine"}),
     frozenset({"chat", "valley2_chat", "sail_vl_chat"}),
     frozenset({"serve", "evaluate", "train", "curate", "nano"}),
+    frozenset({"caption"}),
     frozenset({"session", "report", "verify", "doctor"}),
     frozenset({"cli", "__init__", "__main__"}),
 )
@@ -48,6 +49,7 @@ EXTRAS = frozenset(
         "fastapi",
         "starlette",
         "uvicorn",
+        "jsonschema_rs",
         "llguidance",
         "limits",
         "prometheus_client",

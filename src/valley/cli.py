@@ -359,6 +359,66 @@ def evaluate(
 
 
 @app.command()
+def caption(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="pictures, clips, folders of them, rows (JSONL, parquet, CSV)"),
+    ],
+    out: Annotated[Path, typer.Option(help="one JSON line for each product; goes on if it exists")],
+    schema: Annotated[Path | None, typer.Option(help="a JSON schema that replies follow")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="what to ask")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="a,b,c or @FIELD of the schema: how likely each is as the reply"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="nano, a checkpoint, or the name a server knows"),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="an OpenAI-compatible server, …/v1")] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="more tries of a reply that is cut off or invalid")
+    ] = 2,
+    max_new_tokens: NewTokens = 512,
+    max_prompt_tokens: Annotated[
+        int | None, typer.Option(min=1, help="tokens that one product may cost, pictures included")
+    ] = None,
+    max_pixels: MaxPixels = None,
+    max_tiles: MaxTiles = None,
+    frames: Frames = None,
+    seed: Annotated[int, typer.Option(help="of the tries after the first")] = 0,
+    media_root: Annotated[
+        Path | None, typer.Option(help="the folder of the media that rows name; the file's")
+    ] = None,
+    allow_urls: AllowUrls = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="requests at a time")] = 32,
+    revision: Revision = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Describe or judge many products, as JSON of a schema; every verdict is kept as it comes."""
+    from valley.caption.command import Options, notes_of, table_of, task_of
+    from valley.caption.command import caption as judge
+    from valley.caption.products import Input
+    from valley.types import Budget
+
+    budget = Budget(max_pixels=max_pixels, max_tiles=max_tiles, max_frames=frames)
+    task = task_of(
+        prompt, schema, labels, budget, retries=retries, max_new_tokens=max_new_tokens, seed=seed
+    )
+    options = Options(
+        model, url, max_prompt_tokens, allow_urls, batch_size, device, dtype, revision
+    )
+    products = Input(files, media_root)
+    summary = judge(products, task, out, options)
+    print(table_of(summary))
+    for note in notes_of(products, summary):
+        print(note, file=sys.stderr)
+    if summary.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
 def score(
     file: Annotated[Path, typer.Argument(help="replies.jsonl of a run, or index and prediction")],
     benchmark: Annotated[str, typer.Option("--benchmark", "-b")],
@@ -434,6 +494,9 @@ def serve(
         str | None, typer.Option(help="requests for each key, such as 600/minute")
     ] = None,
     engine: Annotated[str, typer.Option(help="what runs the model: local")] = "local",
+    stall_seconds: Annotated[
+        float, typer.Option(help="an engine that is silent for so long is started again")
+    ] = 600.0,
     served_name: Annotated[
         str | None, typer.Option(help="the model's name in requests; its last path part")
     ] = None,
@@ -462,6 +525,7 @@ def serve(
         allow_urls=allow_urls,
         media_root=media_root,
         rate_limit=rate_limit,
+        stall_seconds=stall_seconds,
     )
     check_memory(directory, device, dtype)
     run(settings)

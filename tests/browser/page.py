@@ -346,6 +346,11 @@ def test_all_is_reached_by_keyboard(page: Page) -> None:
     assert focus(page) == "show-code"
 
 
+def test_a_clip_is_shown(page: Page) -> None:
+    add(page, CLIP)
+    page.until("document.querySelector('figure video')?.videoWidth === 84")
+
+
 def test_every_control_has_a_name(page: Page) -> None:
     add(page, CARD, CLIP)
     page.click("#options summary")

@@ -18,8 +18,8 @@ CANDIDATES = ("red", "a striped blue mug, set of 2", "$12.99", "", "<|im_end|>",
 SMALL = Budget(max_pixels=28 * 28 * 16)
 
 
-def in_one_pass(chat: Chat, request: Request, candidate: str) -> float:
-    """The mean log-probability of the reply and of the end of the turn, from all logits."""
+def in_one_pass(chat: Chat, request: Request, candidate: str) -> list[float]:
+    """The log-probability of each token of the reply and of the end of the turn, by all logits."""
     engine = chat.engine
     prompt = engine.processor.encode(request)
     ids = engine.processor.encode_text(candidate)
@@ -30,8 +30,7 @@ def in_one_pass(chat: Chat, request: Request, candidate: str) -> float:
     with torch.inference_mode():
         logits = engine.model(**inputs).logits[0].log_softmax(-1)
     start = len(prompt.input_ids)
-    told = [logits[at - 1, whole[0, at]] for at in range(start, whole.shape[1])]
-    return float(sum(told) / len(told))
+    return [float(logits[at - 1, whole[0, at]]) for at in range(start, whole.shape[1])]
 
 
 def check(chat: Chat, budget: Budget = SMALL) -> None:
@@ -42,9 +41,12 @@ def check(chat: Chat, budget: Budget = SMALL) -> None:
         chat.request("What is this?", picture(1, 200, 60), picture(2, 60, 90), budget=budget),
         chat.request("What happens?", Video(clip), budget=budget),
     ):
-        expected = [in_one_pass(chat, request, text) for text in CANDIDATES]
-        assert chat.engine.score(request, CANDIDATES) == pytest.approx(expected, abs=1e-4)
-        assert len({round(value, 3) for value in expected}) == len(CANDIDATES)
+        told = [in_one_pass(chat, request, text) for text in CANDIDATES]
+        means = [sum(values) / len(values) for values in told]
+        assert chat.engine.score(request, CANDIDATES) == pytest.approx(means, abs=1e-4)
+        sums = [sum(values) for values in told]
+        assert chat.engine.log_probs(request, CANDIDATES) == pytest.approx(sums, abs=1e-3)
+        assert len({round(value, 3) for value in means}) == len(CANDIDATES)
 
 
 def test_of_one_tower(tiny_valley2_5: Path) -> None:

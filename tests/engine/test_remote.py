@@ -144,6 +144,14 @@ def test_limits_and_thinking_are_said_in_the_words_of_the_server(server: Server)
     assert "chat_template_kwargs" not in ours
 
 
+def test_a_schema_is_asked_for_as_the_api_has_it(server: Server) -> None:
+    next(engine(server).run([request()], Sampling(schema='{"type": "object"}')))
+    next(engine(server).run([request()]))
+    wanted = {"name": "reply", "schema": {"type": "object"}}
+    assert server.asked[0]["response_format"] == {"type": "json_schema", "json_schema": wanted}
+    assert "response_format" not in server.asked[1]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_what_may_pass_is_tried_again(server: Server, status: int) -> None:
     server.answer = lambda body: (status if len(server.asked) < 3 else 200, completion("ok"))

@@ -158,3 +158,10 @@ def test_a_schema_is_followed_by_every_row(engine) -> None:
     replies = list(engine.run(requests, Sampling(max_new_tokens=40, schema=schema)))
     assert {reply.text for reply in replies} <= {'{"a":"x"}', '{"a":"yy"}'}
     assert {reply.finish_reason for reply in replies} == {"stop"}
+
+
+def test_tags_in_a_reply_of_a_schema_are_words(engine) -> None:
+    schema = schema_text({"enum": ["<answer>x</answer>"]})
+    asked = [Request((Message.of("user", "Hello"),))]
+    (reply,) = engine.run(asked, Sampling(max_new_tokens=40, schema=schema))
+    assert (reply.text, reply.thinking) == ('"<answer>x</answer>"', None)

@@ -17,11 +17,12 @@ import pytest
 from evaluate import crash
 from evaluate.engines import Echo, asker
 from evaluate.making import easy_table
+from valley.engine.bulk import AHEAD, MAX_FAILURES
 from valley.evaluate import identity
 from valley.evaluate.benchmarks import benchmark_of
 from valley.evaluate.identity import Source, digest_of_checkpoint
 from valley.evaluate.items import Answer, Item
-from valley.evaluate.runner import AHEAD, MAX_FAILURES, run
+from valley.evaluate.runner import run
 from valley.evaluate.store import Store, read_answers
 from valley.evaluate.tables import read_table
 from valley.model.files import NANO

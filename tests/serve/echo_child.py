@@ -1,8 +1,8 @@
 """An engine process without a model, which says what it is told to say.
 
 By the last words of a request: `say: TEXT` is said in pieces of three characters, `forever` goes on
-until it is cancelled, `die` ends the process after a piece, `refuse` is refused. Media are read by
-nobody.
+until it is cancelled, `die` ends the process after a piece, `hang` stops all it does after one,
+`refuse` is refused. Media are read by nobody.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import sys
 from pathlib import Path
 from threading import Event, Lock, Thread
-from time import monotonic
+from time import monotonic, sleep
 
 from valley.serve.wire import Ask, Frame, events_frame, read
 
@@ -40,6 +40,9 @@ class Echo:
         if words == "die":
             self.tell(self.piece(number, "I ", 1))
             os._exit(1)
+        if words == "hang":
+            self.tell(self.piece(number, "I ", 1))
+            sleep(3600)
         if words == "forever":
             self.endless[number] = Event()
             Thread(target=self.go_on, args=(number,), daemon=True).start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import time
 
 import pytest
 
@@ -65,6 +66,19 @@ def test_boxes_are_in_pixels_of_the_picture_sent(echo, stream) -> None:
     assert found["choices"][0]["valley"]["boxes"] == [
         {"box": [126.0, 70.0, 252.0, 280.0], "label": "", "picture": 0}
     ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tags_in_the_strings_of_a_json_reply_are_words(echo, stream) -> None:
+    said = '{"a": "<answer>x</answer>", "b": "<think>"}'
+    wanted = {"response_format": {"type": "json_object"}, "stream": stream}
+    with echo.client() as client:
+        answer = client.post(CHAT, json=question(f"say: {said}", **wanted))
+    if stream:
+        deltas = [chunk["choices"][0]["delta"] for chunk in events(answer)[:-1]]
+        assert "".join(delta.get("content", "") for delta in deltas) == said
+    else:
+        assert answer.json()["choices"][0]["message"]["content"] == said
 
 
 def test_several_choices(echo) -> None:
@@ -143,6 +157,31 @@ def test_an_engine_that_dies_ends_its_streams_with_an_error_and_comes_back(serve
         lost = client.post(CHAT, json=question("die"))
         assert error(lost, 503)["code"] == "engine_lost"
         wait_until(lambda: client.get("/ready").status_code == 200)
+
+
+def test_an_engine_that_hangs_is_ended_like_one_that_dies(servers) -> None:
+    server = servers(stall_seconds=1.0)
+    with server.client() as client, server.client() as other:
+        # An engine that goes on is left alone, however long it takes, and so is one at rest.
+        with other.stream("POST", CHAT, json=question("forever", stream=True)) as endless:
+            lines = endless.iter_lines()
+            started = time.monotonic()
+            while time.monotonic() - started < 2.5:
+                assert "error" not in next(lines)
+        time.sleep(1.5)
+        assert starts(client) == 1
+        hung = events(client.post(CHAT, json=question("hang", stream=True)))
+        assert hung[-2]["error"]["code"] == "engine_lost"
+        assert hung[-1] == "[DONE]"
+        assert client.get("/ready").status_code == 503
+        answer = client.post(CHAT, json=question("say: back"))
+        assert answer.json()["choices"][0]["message"]["content"] == "back"
+        assert starts(client) == 2
+
+
+def starts(client) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return next(float(x.split()[1]) for x in lines if x.startswith("valley_engine_starts "))
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,23 @@ def test_replies_are_json_of_the_schema(client) -> None:
     assert free.choices[0].message.content.startswith("{")
 
 
+def test_products_are_judged_by_a_server_as_by_an_engine_here(nano, tmp_path, capsys) -> None:
+    schema = tmp_path / "schema.json"
+    choices = {"type": "object", "properties": {"sale": {"enum": ["yes", "no", "unclear"]}}}
+    schema.write_text(json.dumps(choices | {"required": ["sale"], "additionalProperties": False}))
+    asked = ["caption", str(MEDIA / "card.png"), str(MEDIA / "photograph.jpg")]
+    asked += ["--schema", str(schema), "--max-new-tokens", "32", "--out"]
+    found = []
+    for name, who in (("here", ["--device", "cpu"]), ("there", ["--url", nano.url + "/v1"])):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([*asked, str(tmp_path / name), *who])
+        assert not stop.value.code, capsys.readouterr().err
+        lines = (tmp_path / name).read_text(encoding="utf-8").splitlines()
+        found.append([json.loads(line)["reply"] for line in lines])
+    assert found[0] == found[1]
+    assert all(reply["sale"] in ("yes", "no", "unclear") for reply in found[0])
+
+
 def test_errors_reach_the_official_client_as_its_own(client) -> None:
     with pytest.raises(openai.BadRequestError, match="temperature"):
         ask(client, "hi", temperature=5)

@@ -35,7 +35,7 @@ from valley.engine.widening import multiplies_bfloat16, widen
 from valley.grounding import boxes_in
 from valley.model.files import read_json
 from valley.processing import ValleyProcessor
-from valley.prompt import IGNORE_INDEX, parse_reply
+from valley.prompt import IGNORE_INDEX, Parsed, parse_reply
 from valley.types import FinishReason, Reply, Request, Sampling, Usage
 
 #: Prompt tokens of a batch, padding included, above which it is split.
@@ -143,10 +143,20 @@ class LocalEngine:
             thread.join()
         return result[0]
 
-    @torch.inference_mode()
     def score(self, request: Request, candidates: Sequence[str]) -> list[float]:
         """How likely the model finds each candidate as its reply: the mean log-probability of the
         candidate's tokens and of the token that ends the turn. The prompt is read once."""
+        total, tokens = self._weighed(request, candidates)
+        return (total / tokens).tolist()
+
+    def log_probs(self, request: Request, candidates: Sequence[str]) -> list[float]:
+        """As `score`, but the sum: the log-probability of each candidate as the whole reply."""
+        total, _ = self._weighed(request, candidates)
+        return total.tolist()
+
+    @torch.inference_mode()
+    def _weighed(self, request: Request, candidates: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The summed log-probability of each candidate and of the end, and how many tokens."""
         if not candidates:
             raise ValueError("nothing to score: give at least one candidate")
         prompt = self.processor.encode(request)
@@ -165,8 +175,7 @@ class LocalEngine:
         seen = batch["attention_mask"].new_ones(len(rows), len(before))
         batch["attention_mask"] = torch.cat((seen, batch["attention_mask"]), dim=1)
         told = self.model(**batch, past_key_values=past, only_log_probs=True)
-        lengths = (batch["labels"] != IGNORE_INDEX).sum(-1)
-        return (told.log_probs.sum(-1) / lengths).tolist()
+        return told.log_probs.sum(-1), (batch["labels"] != IGNORE_INDEX).sum(-1)
 
     def _batches(self, window: list[Encoded]) -> Iterator[list[int]]:
         """Indices of requests of similar length, at most `batch_size` and `MAX_BATCH_TOKENS`."""
@@ -256,7 +265,7 @@ class LocalEngine:
         for stop in sampling.stop:
             if stop in raw:
                 raw, reason = raw[: raw.index(stop)], "stop"
-        parsed = parse_reply(raw)
+        parsed = parse_reply(raw) if sampling.schema is None else Parsed(raw, None, ())
         usage = Usage(item.usage.prompt_tokens, item.usage.visual_tokens, end + ended)
         return Reply(
             text=parsed.text,

@@ -154,6 +154,9 @@ class RemoteEngine:
             body["seed"] = sampling.seed
         if sampling.stop:
             body["stop"] = list(sampling.stop)
+        if sampling.schema is not None:
+            wanted = {"name": "reply", "schema": json.loads(sampling.schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
         thinking = request.thinking
         if self.ours:
             limits = {name: getattr(request.budget, name) for name in request.budget.set_fields()}

@@ -152,7 +152,7 @@ def remote_asker(options: Options, limits: Limits = DEFAULT_LIMITS) -> Asker:
     engine = RemoteEngine(str(options.url), options.model, parallel=options.batch_size)
     source = Source(engine.model, url=engine.url)
     prompts = _prompts(options, DEFAULT)
-    opened = partial(_with_clips, limits=limits)
+    opened = partial(with_clips, limits=limits)
     return Asker(engine, source, prompts, _sampling(options, prompts), opened, limits)
 
 
@@ -165,7 +165,7 @@ def _sampling(options: Options, prompts: PromptSet) -> Sampling:
     return replace(prompts.sampling, max_new_tokens=tokens) if tokens else prompts.sampling
 
 
-def _with_clips(request: Request, limits: Limits) -> Request:
+def with_clips(request: Request, limits: Limits) -> Request:
     """The request with its clips open, as many frames of each as its budget says."""
     budget = Budget(max_frames=request.budget.max_frames or FRAMES)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,17 @@ def digest_of_checkpoint(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def key_of(request: Request, enlarged: int, sampling: Sampling, source: Source) -> str:
+def key_of(
+    request: Request,
+    enlarged: int,
+    sampling: Sampling,
+    source: Source,
+    more: Mapping[str, object] | None = None,
+) -> str:
     """SHA-256 of all that a reply depends on, the code's version included.
 
     `request`: its media are digests in place of pictures. `enlarged`: what happens to the first.
+    `more`: what else there is, as JSON.
     """
     known = {"digest": source.digest} if source.digest else {"model": source.model}
     facts = {
@@ -57,6 +64,7 @@ def key_of(request: Request, enlarged: int, sampling: Sampling, source: Source) 
         "sampling": asdict(sampling),
         "source": {**known, "url": source.url, "dtype": source.dtype},
         "version": valley.__version__,
+        **(more or {}),
     }
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,9 +7,7 @@ and nothing that was answered under other circumstances is taken for an answer.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from PIL.Image import Resampling
 from tqdm.auto import tqdm
 
 from valley.engine.base import Engine
+from valley.engine.bulk import ask, line_of, opened
 from valley.evaluate.benchmarks import Benchmark
 from valley.evaluate.identity import Source, key_of
 from valley.evaluate.items import Answer, Item
@@ -29,10 +28,6 @@ from valley.evaluate.tables import digest_of, open_picture
 from valley.media.limits import DEFAULT, Limits
 from valley.types import Image, MediaSource, Reply, Request, Sampling, Video
 
-#: Items whose pictures are open before they are asked for, and threads that open them.
-AHEAD, OPENERS = 16, 4
-#: Requests in a row that may fail before a run ends: by then it is not their fault.
-MAX_FAILURES = 8
 CHANGED = "asked under other circumstances: ask again"
 
 
@@ -121,7 +116,6 @@ class _Asking:
     def __init__(self, asker: Asker, benchmark: Benchmark) -> None:
         self.asker, self.benchmark = asker, benchmark
         self.keys: dict[str, str] = {}
-        self.failed: list[Answer] = []
         self.since = time.monotonic()
 
     def key(self, item: Item) -> str | Answer:
@@ -129,80 +123,31 @@ class _Asking:
         try:
             self.keys[item.id] = self.asker.key(self.benchmark, item)
         except (ValueError, OSError) as error:
-            return Answer(item.id, "", error=_line(error))
+            return Answer(item.id, "", error=line_of(error))
         return self.keys[item.id]
 
     def answers(self, items: Sequence[Item]) -> Iterator[Answer]:
-        """Where the engine fails, the items that it had are asked one by one."""
         self.since = time.monotonic()
-        with ThreadPoolExecutor(OPENERS) as pool:
-            opened = _ahead(pool, self._opened, items)
-            try:
-                if self.benchmark.ranks:
-                    yield from self._ranked(opened)
-                    return
-                while True:
-                    sent: deque[Item] = deque()
-                    try:
-                        yield from self._together(opened, sent)
-                        return
-                    except Exception as error:
-                        if not sent:
-                            raise
-                        yield from self._one_by_one(sent, error)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        if self.benchmark.ranks:
+            yield from self._ranked(items)
+            return
+        asker = self.asker
+        for item, reply in ask(asker.engine, asker.sampling, items, self._request):
+            if isinstance(reply, Exception):
+                yield self._failure(item, reply)
+            else:
+                yield self._answer(item, reply)
 
-    def _together(
-        self, opened: Iterator[tuple[Item, Request | Exception]], sent: deque[Item]
-    ) -> Iterator[Answer]:
-        def requests() -> Iterator[Request]:
-            for item, request in opened:
-                if isinstance(request, Exception):
-                    self.failed.append(self._failure(item, request))
-                else:
-                    sent.append(item)
-                    yield request
-
-        for reply in self.asker.engine.run(requests(), self.asker.sampling):
-            yield self._answer(sent.popleft(), reply)
-            yield from self._failures()
-        yield from self._failures()
-
-    def _ranked(self, opened: Iterable[tuple[Item, Request | Exception]]) -> Iterator[Answer]:
-        for item, request in opened:
+    def _ranked(self, items: Sequence[Item]) -> Iterator[Answer]:
+        for item, request in opened(items, self._request):
             if isinstance(request, Exception):
                 yield self._failure(item, request)
             else:
                 order = rank(likelihoods(self.asker.engine), request, item.options)
                 yield self._answer(item, Reply(order))
 
-    def _failures(self) -> Iterator[Answer]:
-        while self.failed:
-            yield self.failed.pop()
-
-    def _one_by_one(self, sent: Iterable[Item], reason: Exception) -> Iterator[Answer]:
-        failures = 0
-        for item in sent:
-            try:
-                request = self.asker.request(self.benchmark, item)
-                reply = next(iter(self.asker.engine.run([request], self.asker.sampling)))
-            except Exception as error:
-                yield self._failure(item, error)
-                failures += 1
-                if failures == MAX_FAILURES:
-                    raise RuntimeError(
-                        f"{failures} requests in a row failed: {_line(reason)}"
-                    ) from error
-            else:
-                failures = 0
-                yield self._answer(item, reply)
-
-    def _opened(self, item: Item) -> tuple[Item, Request | Exception]:
-        try:
-            return item, self.asker.request(self.benchmark, item)
-        except (ValueError, OSError) as error:
-            return item, error
+    def _request(self, item: Item) -> Request:
+        return self.asker.request(self.benchmark, item)
 
     def _answer(self, item: Item, reply: Reply) -> Answer:
         """`seconds` is the time since the answer before, so that they add up to that of the run."""
@@ -218,23 +163,4 @@ class _Asking:
         )
 
     def _failure(self, item: Item, error: Exception) -> Answer:
-        return Answer(item.id, self.keys[item.id], error=_line(error))
-
-
-def _ahead(
-    pool: ThreadPoolExecutor,
-    work: Callable[[Item], tuple[Item, Request | Exception]],
-    items: Sequence[Item],
-) -> Iterator[tuple[Item, Request | Exception]]:
-    """`work` done on each item in order, by the pool, at most `AHEAD` of them in advance."""
-    waiting: deque = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) > AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500] or type(error).__name__
+        return Answer(item.id, self.keys[item.id], error=line_of(error))

@@ -1,4 +1,4 @@
-"""Replies on the disk: one JSON line each, only ever appended, so that a kill loses none.
+"""Records on the disk: one JSON line each, only ever appended, so that a kill loses none.
 
 The last valid line of an item counts. A torn line, as a kill in the middle of a write leaves it, is
 passed over, and the next one begins on a line of its own.
@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -21,25 +24,32 @@ from valley.evaluate.items import Answer
 REPLIES, RECORD = "replies.jsonl", "run.json"
 #: Seconds between two waits for the disk. What a killed process wrote is kept without them.
 SYNC_EVERY = 1.0
-_ANSWER = TypeAdapter(Answer)
+Record = TypeVar("Record")
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
     """The last answer to each item, in the order in which the items were first answered."""
-    answers: dict[str, Answer] = {}
-    if path.exists():
-        with path.open("rb") as file:
-            for line in file:
-                try:
-                    answer = _ANSWER.validate_json(line)
-                except ValidationError:
-                    continue
-                answers[answer.id] = answer
-    return answers
+    return {answer.id: answer for _, answer in read_records(path, Answer)}
+
+
+def read_records(path: Path, kind: type[Record]) -> Iterator[tuple[int, Record]]:
+    """Every valid line of a file as a record of some dataclass, and the byte it begins at."""
+    if not path.exists():
+        return
+    start = 0
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                record = _adapter(kind).validate_json(line)
+            except ValidationError:
+                pass
+            else:
+                yield start, record
+            start += len(line)
 
 
 class Store:
-    """A file of answers open for writing."""
+    """A file of records, which are dataclasses, open for writing."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,8 +59,8 @@ class Store:
         if torn:
             os.write(self._file, b"\n")
 
-    def append(self, answer: Answer) -> None:
-        _write(self._file, _line(answer))
+    def append(self, record: Any) -> None:
+        _write(self._file, _line(record))
         if time.monotonic() - self._synced > SYNC_EVERY:
             os.fsync(self._file)
             self._synced = time.monotonic()
@@ -68,13 +78,18 @@ class Store:
         os.close(self._file)
 
 
-def _line(answer: Answer) -> bytes:
+#: The adapter of a dataclass, made once.
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+def _line(record: Any) -> bytes:
+    adapter = _adapter(type(record))
     try:
-        return _ANSWER.dump_json(answer) + b"\n"
+        return adapter.dump_json(record) + b"\n"
     except PydanticSerializationError:
         # Half a pair of surrogates, which a server may send, is no text: it becomes "?".
-        record = json.dumps(_ANSWER.dump_python(answer), ensure_ascii=False)
-        return record.encode("utf-8", "replace") + b"\n"
+        text = json.dumps(adapter.dump_python(record), ensure_ascii=False)
+        return text.encode("utf-8", "replace") + b"\n"
 
 
 def _ends_whole(path: Path) -> bool:

@@ -17,6 +17,9 @@ from valley.media.sniff import HEAD, Format, sniff
 from valley.types import MediaSource
 
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
+CLIP_SUFFIXES = frozenset(
+    (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".ts")
+)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|(data):", re.IGNORECASE)
 
 

@@ -49,7 +49,8 @@ class Child:
         while True:
             self._tell(self._follow_orders())
             self._preparer.ahead(self.scheduler.waiting)
-            self._tell(self.scheduler.turn())
+            events = self.scheduler.turn()
+            self._tell(events, busy=bool(self.scheduler.waiting) or not self.scheduler.idle)
 
     def _follow_orders(self) -> list[Event]:
         """Do what was asked meanwhile; with nothing else to do, wait for it."""
@@ -61,8 +62,9 @@ class Child:
         except Empty:
             return events
 
-    def _tell(self, events: list[Event]) -> None:
-        if events:
+    def _tell(self, events: list[Event], busy: bool = False) -> None:
+        """Say what happened; whoever is busy says so even where nothing did."""
+        if events or busy:
             running, waiting = len(self.scheduler.running), len(self.scheduler.waiting)
             self._channel.sendall(events_frame(events, running, waiting).encode())
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from valley.grounding import boxes_in
-from valley.prompt import parse_reply
+from valley.prompt import Parsed, parse_reply
 from valley.serve.admission import Planned
 from valley.serve.answers import (
     AssistantMessage,
@@ -136,7 +136,8 @@ class Completion:
 
     def _choice(self, index: int) -> Choice:
         written = self._choices[index]
-        parsed = parse_reply(written.raw)
+        schema = self._planned.ask.sampling.schema
+        parsed = parse_reply(written.raw) if schema is None else Parsed(written.raw, None, ())
         return Choice(
             index=index,
             message=AssistantMessage(content=parsed.text, reasoning_content=parsed.thinking),

@@ -33,7 +33,10 @@ class Front:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self._metrics = settings, metrics
         self.engine = Supervisor(
-            ENGINES[settings.engine], settings.engine_options(), self._on_ready
+            ENGINES[settings.engine],
+            settings.engine_options(),
+            self._on_ready,
+            settings.stall_seconds,
         )
         self._admission: Admission | None = None
 

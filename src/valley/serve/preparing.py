@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Condition, Thread
 from typing import TypeAlias
 
 from valley.encoding import Encoded
@@ -18,33 +19,46 @@ THREADS = 2
 
 
 class Preparer:
-    """`encode` runs in threads, which hand its result or its error to `done`."""
+    """`encode` runs in threads, which hand its result or its error to `done`.
+
+    They go on by themselves from job to job, so that a damaged picture is found while the model
+    computes, not one turn of it later for each that waits before.
+    """
 
     def __init__(
         self, encode: Callable[[Ask], Encoded], done: Callable[[Job, Result], None]
     ) -> None:
         self._encode, self._done = encode, done
-        self._pool = ThreadPoolExecutor(THREADS)
-        self._seen = -1
+        self._todo: deque[Job] = deque()
+        self._held, self._seen = 0, -1
+        self._news = Condition()
+        for _ in range(THREADS):
+            Thread(target=self._work, daemon=True).start()
 
     def ahead(self, waiting: Iterable[Job]) -> None:
         """Take on jobs in their order. Numbers rise, so none is taken twice."""
         jobs = list(waiting)
-        held = sum(_size(job.encoded) for job in jobs if job.encoded)
-        busy = sum(job.number <= self._seen and job.encoded is None for job in jobs)
-        for job in jobs:
-            if job.number > self._seen and held < MAX_BYTES and busy < 2 * THREADS:
-                self._seen, busy = job.number, busy + 1
-                self._pool.submit(self._encode, job.ask).add_done_callback(self._handing(job))
+        with self._news:
+            self._held = sum(_size(job.encoded) for job in jobs if job.encoded)
+            self._todo = deque(job for job in jobs if job.number > self._seen)
+            self._news.notify_all()
 
-    def _handing(self, job: Job) -> Callable[[Future[Encoded]], None]:
-        def hand(future: Future[Encoded]) -> None:
-            error = future.exception()
-            if error is not None and not isinstance(error, Exception):
-                raise error
-            self._done(job, error or future.result())
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._todo and self._held < MAX_BYTES)
+                job = self._todo.popleft()
+                self._seen = job.number
+            self._done(job, self._result(job))
 
-        return hand
+    def _result(self, job: Job) -> Result:
+        try:
+            encoded = self._encode(job.ask)
+        except BaseException as error:  # handed to whoever asked; a panic of Rust is no Exception
+            return error if isinstance(error, Exception) else RuntimeError(repr(error))
+        with self._news:
+            self._held += _size(encoded)
+        return encoded
 
 
 def _size(encoded: Encoded) -> int:

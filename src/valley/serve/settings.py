@@ -22,7 +22,8 @@ class Settings:
     `rate_limit`: requests for each key, such as "600/minute"; None for no limit.
 
     `max_body`: bytes of a request. `max_media`: pictures and clips of one; `max_queue`: requests
-    that may be open at once; `max_queue_bytes`: and the bytes of their bodies.
+    that may be open at once; `max_queue_bytes`: and the bytes of their bodies. `stall_seconds`: an
+    engine that has requests and says nothing for so long is ended and started again.
     """
 
     directory: Path
@@ -45,6 +46,7 @@ class Settings:
     max_queue: int = 256
     max_queue_bytes: int = 2**30
     body_seconds: float = 60.0
+    stall_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         if not (self.loopback or self.api_keys or self.insecure):
@@ -54,6 +56,8 @@ class Settings:
             )
         if self.engine not in ENGINES:
             raise ValueError(f"unknown engine {self.engine!r}: use {', '.join(ENGINES)}")
+        if self.stall_seconds <= 0:
+            raise ValueError(f"--stall-seconds must be positive, got {self.stall_seconds}")
         if any(len(key) < 8 or not key.isascii() for key in self.api_keys):
             raise ValueError("an API key needs at least 8 ASCII characters")
         if self.media_root is not None and not self.media_root.is_dir():

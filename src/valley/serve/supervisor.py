@@ -7,10 +7,11 @@ import contextlib
 import logging
 import socket
 import sys
+import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from valley.serve.errors import ApiError
@@ -61,18 +62,38 @@ class Channel:
             await self.process.wait()
 
 
+@dataclass
+class Asked:
+    """An open request: what came for it, and how many replies the engine still owes."""
+
+    owed: int
+    queue: asyncio.Queue[Event | None] = field(default_factory=asyncio.Queue)
+
+    def take(self, event: Event) -> None:
+        if "failed" in event:
+            self.owed = 0
+        self.owed -= event.get("finish") is not None
+        self.queue.put_nowait(event)
+
+
 class Supervisor:
-    """Starts `python -m MODULE` and starts it again whenever it ends.
+    """Starts `python -m MODULE` and starts it again whenever it ends, or says nothing for
+    `stall_seconds` while it has requests.
 
     `on_ready` is told what each new engine says of itself. `running` and `waiting` are the
     engine's own numbers.
     """
 
     def __init__(
-        self, module: str, options: dict[str, Any], on_ready: Callable[[Frame], None]
+        self,
+        module: str,
+        options: dict[str, Any],
+        on_ready: Callable[[Frame], None],
+        stall_seconds: float,
     ) -> None:
         self._module, self._options, self._on_ready = module, options, on_ready
-        self._open: dict[int, asyncio.Queue[Event | None]] = {}
+        self._stall_seconds, self._heard = stall_seconds, 0.0
+        self._open: dict[int, Asked] = {}
         self._numbers = 0
         self._channel: Channel | None = None
         self._spare: Channel | None = None
@@ -82,6 +103,11 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         return self._up.is_set()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether the engine owes a reply. Whoever reads slowly may leave one open that is done."""
+        return any(asked.owed > 0 for asked in self._open.values())
 
     async def wait_ready(self, seconds: float) -> None:
         """Raises ApiError where the engine does not get ready in time."""
@@ -111,13 +137,14 @@ class Supervisor:
     async def _live(self, channel: Channel) -> bool:
         """One engine from its start to its end; whether it got ready."""
         self._channel, self._spare, ready = channel, None, False
-        preparing: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         try:
             channel.writer.write(Frame({"kind": "load"} | self._options).encode())
             self._on_ready(await receive(channel.reader))
             ready = True
             self._up.set()
-            preparing = asyncio.create_task(self._prepare_spare())
+            beside = (self._prepare_spare(), self._watch(channel.process))
+            tasks += map(asyncio.create_task, beside)
             while True:
                 self._hand_out(await receive(channel.reader))
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -125,8 +152,8 @@ class Supervisor:
         finally:
             self._up.clear()
             self._lose_all()
-            if preparing:
-                preparing.cancel()
+            for task in tasks:
+                task.cancel()
             await channel.end()
 
     async def _prepare_spare(self) -> None:
@@ -135,16 +162,25 @@ class Supervisor:
         await asyncio.sleep(SPARE_AFTER)
         self._spare = await Channel.to(self._module)
 
+    async def _watch(self, process: Process) -> None:
+        """Kill an engine that hangs: what follows is what follows when one dies."""
+        while not self._busy or time.monotonic() - self._heard < self._stall_seconds:
+            await asyncio.sleep(min(1.0, self._stall_seconds / 4))
+        logger.error("the engine has said nothing for %.0f s: it is ended", self._stall_seconds)
+        process.kill()
+
     def _hand_out(self, frame: Frame) -> None:
+        self._heard = time.monotonic()
         self.running, self.waiting = frame.body["running"], frame.body["waiting"]
         for event in frame.body["events"]:
-            if queue := self._open.get(event["id"]):
-                queue.put_nowait(event)
+            if asked := self._open.get(event["id"]):
+                asked.take(event)
 
     def _lose_all(self) -> None:
         self.running = self.waiting = 0
-        for queue in self._open.values():
-            queue.put_nowait(None)
+        for asked in self._open.values():
+            asked.owed = 0
+            asked.queue.put_nowait(None)
 
     @asynccontextmanager
     async def asking(self, ask: Ask) -> AsyncIterator[AsyncIterator[Event]]:
@@ -157,11 +193,13 @@ class Supervisor:
         writer = self._channel.writer
         self._numbers += 1
         number = self._numbers
-        queue = self._open[number] = asyncio.Queue()
+        if not self._busy:
+            self._heard = time.monotonic()
+        asked = self._open[number] = Asked(ask.choices)
         try:
             writer.write(ask.frame(number).encode())
             await writer.drain()
-            yield self._events(queue, ask.choices)
+            yield self._events(asked.queue, ask.choices)
         except ConnectionError:
             raise EngineLost from None
         finally:

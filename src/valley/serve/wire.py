@@ -10,6 +10,7 @@ JSON lists as `blobs`. Nothing in it can be code. By `kind`:
 | front | `ask`, `cancel` | request `id` (see `Ask`), or that nobody waits for it any more |
 | engine | `events` | what happened, and how much is `running` and `waiting` |
 
+An engine that owes replies says `events` all along, empty ones too: silence is taken for its death.
 An event has the `id` of its request and is one of `{"started": seconds in the queue}`,
 `{"choice", "text", "tokens": so far, "finish": reason or None, "log_probs"?}`, and
 `{"failed": why, "status"}`, which is the last.

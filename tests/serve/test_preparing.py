@@ -1,0 +1,97 @@
+"""Media are encoded ahead by threads that need nobody to go on."""
+
+from __future__ import annotations
+
+import time
+from threading import Event, Lock
+from typing import Any
+
+import numpy as np
+import pytest
+
+from valley.encoding import Encoded
+from valley.serve import preparing
+from valley.serve.preparing import THREADS, Preparer
+from valley.serve.scheduler import Job
+from valley.serve.wire import Ask
+from valley.types import Message, Request, Sampling
+
+from .conftest import wait_until
+
+
+def job(number: int) -> Job:
+    request = Request((Message.of("user", str(number)),))
+    return Job(number, Ask(request, Sampling()))
+
+
+def words(ask: Ask) -> int:
+    return int(ask.request.messages[0].text)
+
+
+class Desk:
+    """Takes in what is done; `ahead` is called once, as while a long turn of the model goes on."""
+
+    def __init__(self, encode: Any) -> None:
+        self.done: dict[int, Any] = {}
+        self.lock = Lock()
+        self.preparer = Preparer(encode, self.take)
+
+    def take(self, job: Job, result: Any) -> None:
+        with self.lock:
+            job.encoded = result if isinstance(result, Encoded) else None
+            self.done[job.number] = result
+
+
+def encoded(size: int) -> Encoded:
+    return Encoded([1], [1], [], [np.zeros(size, np.uint8)], [])
+
+
+def test_all_that_waits_is_encoded_without_another_word() -> None:
+    desk = Desk(lambda ask: encoded(1))
+    desk.preparer.ahead([job(number) for number in range(64)])
+    wait_until(lambda: len(desk.done) == 64, 10)
+
+
+@pytest.mark.parametrize("error", [ValueError("damaged"), KeyboardInterrupt()])
+def test_an_error_is_handed_over_and_costs_no_other(error: BaseException) -> None:
+    def encode(ask: Ask) -> Encoded:
+        if words(ask) % 2:
+            raise error
+        return encoded(1)
+
+    desk = Desk(encode)
+    desk.preparer.ahead([job(number) for number in range(10)])
+    wait_until(lambda: len(desk.done) == 10, 10)
+    assert all(isinstance(desk.done[number], Exception) == bool(number % 2) for number in range(10))
+
+
+def test_memory_is_bounded_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "MAX_BYTES", 30)
+    desk = Desk(lambda ask: encoded(10))
+    waiting = [job(number) for number in range(12)]
+    desk.preparer.ahead(waiting)
+    wait_until(lambda: len(desk.done) >= 3, 10)
+    time.sleep(0.1)
+    assert len(desk.done) <= 3 + THREADS - 1
+    while len(desk.done) < 12:
+        waiting = [one for one in waiting if one.encoded is None]
+        desk.preparer.ahead(waiting)
+        time.sleep(0.01)
+    assert sorted(desk.done) == list(range(12))
+
+
+def test_what_was_cancelled_is_not_encoded() -> None:
+    go = Event()
+
+    def encode(ask: Ask) -> Encoded:
+        go.wait(10)
+        return encoded(1)
+
+    desk = Desk(encode)
+    waiting = [job(number) for number in range(8)]
+    desk.preparer.ahead(waiting)
+    desk.preparer.ahead([one for one in waiting if one.number != 6])
+    go.set()
+    wait_until(lambda: len(desk.done) == 7, 10)
+    time.sleep(0.05)
+    assert 6 not in desk.done
