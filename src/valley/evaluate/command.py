@@ -7,7 +7,6 @@ OUT/<benchmark>/replies.jsonl   the replies, one `Answer` a line
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +26,7 @@ from valley.evaluate.prompts import BY_FAMILY, BY_MODEL, DEFAULT, PromptSet, pro
 from valley.evaluate.runner import Asker, run
 from valley.evaluate.store import RECORD, REPLIES
 from valley.evaluate.tables import Table, read_table
+from valley.evaluate.writing import write_whole
 from valley.geometry import pick_frames
 from valley.media.limits import DEFAULT as DEFAULT_LIMITS
 from valley.media.limits import Limits
@@ -80,7 +80,9 @@ def evaluate(
         _say_of(table, benchmark)
         items = asker.prompts.read(table.items)[:limit]
         folder = out / benchmark.name
-        _write(folder / RECORD, record(asker, benchmark, table, len(items)))
+        folder.mkdir(parents=True, exist_ok=True)
+        made_with = record(asker, benchmark, table, len(items))
+        write_whole(folder / RECORD, [json.dumps(made_with, ensure_ascii=False, indent=1)])
         errors += run(asker, benchmark, items, folder / REPLIES)
     return errors
 
@@ -93,7 +95,8 @@ def record(asker: Asker, benchmark: Benchmark, table: Table, asked: int) -> dict
         "source": asdict(asker.source),
         "prompts": {"name": prompts.name, "version": prompts.version, "source": prompts.source},
         "thinking": prompts.thinking,
-        "budget": {k: v for k, v in asdict(prompts.budget(benchmark)).items() if v is not None},
+        "budget": _limits(prompts.budget(benchmark)),
+        "budget_of_clips": _limits(prompts.clips or Budget()),
         "sampling": asdict(asker.sampling),
         "version": valley.__version__,
         "table": {
@@ -106,6 +109,10 @@ def record(asker: Asker, benchmark: Benchmark, table: Table, asked: int) -> dict
         "skipped": table.skipped.total,
         "asked": asked,
     }
+
+
+def _limits(budget: Budget) -> dict[str, Any]:
+    return {name: getattr(budget, name) for name in budget.set_fields()}
 
 
 def askable(benchmarks: Sequence[Benchmark], options: Options) -> list[Benchmark]:
@@ -135,7 +142,7 @@ def local_asker(options: Options, limits: Limits = DEFAULT_LIMITS) -> Asker:
     planner = Planner.of(directory)
     family = planner.family
     prompts = _prompts(options, BY_MODEL.get(name) or BY_FAMILY[family.name])
-    for budget in prompts.budgets.values():
+    for budget in filter(None, (*prompts.budgets.values(), prompts.clips)):
         family.check_budget(budget)
     check_memory(directory, options.device, options.dtype)
     engine = LocalEngine.from_checkpoint(
@@ -178,10 +185,3 @@ def _with_clips(request: Request, limits: Limits) -> Request:
     messages = (Message(m.role, tuple(map(ready, m.parts))) for m in request.messages)
     return replace(request, messages=tuple(messages))
 
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    """A JSON file that appears when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
-    unfinished.replace(path)
