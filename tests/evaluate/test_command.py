@@ -27,7 +27,7 @@ def valley(*arguments: object) -> int:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     easy_table(folder / "POPE.tsv", 4)
-    digits_table(folder / "OCRBench.tsv")
+    digits_table(folder / "OCRBench.tsv", 40)
     return folder
 
 

@@ -21,7 +21,7 @@ from valley.engine.local import LocalEngine
 from valley.engine.remote import RemoteEngine
 from valley.evaluate.benchmarks import Benchmark, benchmark_of
 from valley.evaluate.identity import Source, digest_of_checkpoint
-from valley.evaluate.products.making import FILES, make
+from valley.evaluate.products.making import FILES, VERSION, make, manifest_of
 from valley.evaluate.prompts import BY_FAMILY, BY_MODEL, DEFAULT, PromptSet, prompts_of
 from valley.evaluate.runner import Asker, run
 from valley.evaluate.store import RECORD, REPLIES
@@ -63,7 +63,7 @@ def evaluate(
     """
     benchmarks = askable([benchmark_of(name) for name in names], options)
     for benchmark in benchmarks:
-        if benchmark.file in FILES.values():
+        if benchmark.file in FILES.values() and manifest_of(data).get("version") != VERSION:
             make(data)
         if not (data / benchmark.file).is_file():
             raise ValueError(f"there is no {data / benchmark.file}: name its folder with --data")
@@ -184,4 +184,3 @@ def _with_clips(request: Request, limits: Limits) -> Request:
 
     messages = (Message(m.role, tuple(map(ready, m.parts))) for m in request.messages)
     return replace(request, messages=tuple(messages))
-

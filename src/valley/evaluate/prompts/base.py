@@ -42,8 +42,9 @@ class PromptSet:
 
     `version` changes with any text. `asks`: the words. `systems`: system prompts, "" for none.
     `places`: where pictures stand. `budgets`: limits of a picture, `share` those of each of
-    several, `clips` those of each frame of a clip where they are others. `enlarged`: how often the sides of an item's first picture are doubled. `reads`: what
-    published code takes out of a reply. `read`: what happens to the rows of a table before all.
+    several, `clips` those of a frame of a clip where they are others. `enlarged`: how often the
+    sides of an item's first picture are doubled. `reads`: what published code takes out of a reply.
+    `read`: what happens to the rows of a table before all.
     """
 
     name: str
