@@ -43,7 +43,8 @@ class Guesser(Echo):
     ANSWERS = ("Yes", "no", "3", "It is 7.", "A", "C.", "$12.99", '{"price": 3}')
 
     def reply(self, request: Request) -> Reply:
-        return replace(super().reply(request), text=self.ANSWERS[int(said(request), 16) % 8])
+        text = self.ANSWERS[int(said(request), 16) % len(self.ANSWERS)]
+        return replace(super().reply(request), text=text, raw=text)
 
     def score(self, request: Request, candidates: Sequence[str]) -> list[float]:
         slow(request)
