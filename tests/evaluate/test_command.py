@@ -131,6 +131,20 @@ def test_a_server_is_asked_as_a_model_is(
     assert kinds == ["image_url", "text"]
 
 
+def test_a_benchmark_that_begins_the_reply_is_refused_where_the_server_cannot(
+    tmp_path: Path,
+    server: Server,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = {"index": 0, "question": "Which?", "answer": "a", "candidates": "['a', 'b']"}
+    write_table(tmp_path / "MVBench.tsv", [row | {"task_type": "t", "video": "clip.mp4"}])
+    asked = ("eval", "-b", "MVBench", "--data", tmp_path, "--out", tmp_path / "out")
+    assert valley(*asked, "--url", server.url) == 2
+    assert "MVBench begins the reply for the model" in capsys.readouterr().err
+    assert server.asked == []
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_line_chooses_the_prompts(tiny_valley2_5: Path) -> None:
     asker = local_asker(Options(str(tiny_valley2_5), max_new_tokens=7))
     assert (asker.prompts.name, asker.sampling.max_new_tokens) == ("valley2_5", 7)

@@ -47,6 +47,14 @@ def test_a_clip_among_pictures_has_the_limits_of_clips() -> None:
     assert valley.budget(products, clip=True) == valley.budget(products)
 
 
+def test_mvbench_begins_the_reply() -> None:
+    row = item({"question": "Which?", "candidates": "['a', 'b']"})
+    for prompts in PROMPTS.values():
+        for name, prefix in (("MVBench", "Best option:("), ("Video-MME", ""), ("POPE", "")):
+            asked = prompts.request(benchmark_of(name), row, (Video(["1.png"]),))
+            assert asked.prefix == prefix
+
+
 def test_valley2_thinks_step_by_step_where_it_was_published_so() -> None:
     row = item({"question": "What?", "A": "x", "B": "y"})
     ending = "\nPlease think step by step."

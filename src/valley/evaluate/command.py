@@ -23,6 +23,7 @@ from valley.evaluate.benchmarks import Benchmark, benchmark_of
 from valley.evaluate.identity import Source, digest_of_checkpoint
 from valley.evaluate.products.making import FILES, VERSION, make, manifest_of
 from valley.evaluate.prompts import BY_FAMILY, BY_MODEL, DEFAULT, PromptSet, prompts_of
+from valley.evaluate.prompts.base import for_benchmark
 from valley.evaluate.runner import Asker, run
 from valley.evaluate.store import RECORD, REPLIES
 from valley.evaluate.tables import Table, read_table
@@ -74,6 +75,7 @@ def evaluate(
             )
     data = data.absolute()
     asker = (remote_asker if options.url else local_asker)(options, Limits(media_root=data))
+    _check_prefixes(asker, benchmarks)
     errors = 0
     for benchmark in benchmarks:
         table = read_table(data / benchmark.file, benchmark, data)
@@ -122,6 +124,19 @@ def askable(benchmarks: Sequence[Benchmark], options: Options) -> list[Benchmark
             line = f"{benchmark.name} is left out: a URL gives no likelihoods of whole replies"
             tqdm.write(line, file=sys.stderr)
     return [b for b in benchmarks if not (options.url and b.ranks)]
+
+
+def _check_prefixes(asker: Asker, benchmarks: Sequence[Benchmark]) -> None:
+    """Raises ValueError for a benchmark that begins the reply, where the server cannot."""
+    engine = asker.engine
+    if not isinstance(engine, RemoteEngine) or engine.takes_prefix:
+        return
+    for benchmark in benchmarks:
+        if for_benchmark(asker.prompts.prefixes, benchmark):
+            raise ValueError(
+                f"{benchmark.name} begins the reply for the model, which {engine.url} cannot be "
+                "told: serve it with vLLM, or load it with --model"
+            )
 
 
 def _say_of(table: Table, benchmark: Benchmark) -> None:

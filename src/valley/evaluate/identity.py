@@ -53,6 +53,7 @@ def key_of(request: Request, enlarged: int, sampling: Sampling, source: Source) 
         "budget": asdict(request.budget),
         "style": request.style,
         "thinking": request.thinking,
+        "prefix": request.prefix,
         "enlarged": enlarged,
         "sampling": asdict(sampling),
         "source": {**known, "url": source.url, "dtype": source.dtype},

@@ -23,6 +23,8 @@ Share: TypeAlias = Callable[[Budget, int], Budget]
 
 #: What no set asks otherwise: questions that say themselves how they are to be answered.
 ALIKE: ByBenchmark[Ask] = {"Products": prompt}
+#: What no set lets a model begin otherwise.
+CLIP_PREFIXES: ByBenchmark[str] = {"mvbench": "Best option:(", "": ""}
 
 
 def for_benchmark(values: ByBenchmark[Value], benchmark: Benchmark) -> Value:
@@ -41,10 +43,11 @@ class PromptSet:
     """How a line is asked.
 
     `version` changes with any text. `asks`: the words. `systems`: system prompts, "" for none.
-    `places`: where pictures stand. `budgets`: limits of a picture, `share` those of each of
-    several, `clips` those of a frame of a clip where they are others. `enlarged`: how often the
-    sides of an item's first picture are doubled. `reads`: what published code takes out of a reply.
-    `read`: what happens to the rows of a table before all.
+    `prefixes`: words that the reply begins with. `places`: where pictures stand. `budgets`: limits
+    of a picture, `share` those of each of several, `clips` those of a frame of a clip where they
+    are others. `enlarged`: how often the sides of an item's first picture are doubled. `reads`:
+    what published code takes out of a reply. `read`: what happens to the rows of a table before
+    all.
     """
 
     name: str
@@ -54,6 +57,7 @@ class PromptSet:
     sampling: Sampling
     thinking: bool | None = None
     systems: ByBenchmark[str] = field(default_factory=lambda: {"": ""})
+    prefixes: ByBenchmark[str] = field(default_factory=lambda: CLIP_PREFIXES)
     places: ByBenchmark[Place] = field(default_factory=lambda: {"": first})
     budgets: ByBenchmark[Budget] = field(default_factory=lambda: {"": Budget()})
     clips: Budget | None = None
@@ -81,7 +85,8 @@ class PromptSet:
             messages.insert(0, Message.of("system", system))
         clip = any(isinstance(one, Video) for one in shown)
         budget = self.budget(benchmark, len(shown), clip)
-        return Request(tuple(messages), budget, thinking=self.thinking)
+        prefix = for_benchmark(self.prefixes, benchmark)
+        return Request(tuple(messages), budget, thinking=self.thinking, prefix=prefix)
 
     def published_reply(self, benchmark: Benchmark, raw: str) -> str:
         """The reply as published code hands it to scoring."""
