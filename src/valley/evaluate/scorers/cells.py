@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import json
 from string import ascii_uppercase
 from typing import Any
-
 
 def literal(text: str) -> Any:
     """The Python literal that a text is, None where it is none."""
@@ -17,14 +15,12 @@ def literal(text: str) -> Any:
 
 
 def _strings(text: str) -> list[str] | None:
-    """A list of plain strings, which is nearly all there is, twenty times as fast as a literal."""
-    if not text.startswith("[") or '"' in text or "\\" in text:
+    """A list of plain strings, which is nearly all there is, much faster than a literal."""
+    if not (text.startswith("['") and text.endswith("']") and text.isprintable()):
         return None
-    try:
-        value = json.loads(text.replace("'", '"'))
-    except (ValueError, RecursionError):
-        return None
-    return value if all(isinstance(member, str) for member in value) else None
+    members = text[2:-2].split("', '")
+    plain = '"' not in text and "\\" not in text and text.count("'") == 2 * len(members)
+    return members if plain else None
 
 
 def listed(text: str) -> list[Any]:
