@@ -89,7 +89,7 @@ def killed(child: int, out: Path, target: int, delay: float) -> bool:
     while lines(out) < target:
         if os.waitpid(child, os.WNOHANG)[0]:
             return False
-        time.sleep(0.001)
+        time.sleep(0.002)
     time.sleep(delay)
     if os.waitpid(child, os.WNOHANG)[0]:
         return False
@@ -149,7 +149,8 @@ def main() -> int:
     pairs = list(zip(REPORTS, reports(data, whole), reports(data, broken), strict=True))
     for name, one, other in pairs:
         print(f"{'equal' if one == other else 'DIFFERENT'}: {name}, {len(one)} bytes")
-    print(pairs[0][1].decode().split("\n## ")[0])
+    first = pairs[0][1].decode().split("\n## ", maxsplit=1)[0]
+    print(*(line for line in first.splitlines() if line.startswith("|")), sep="\n")
     return not (same and all(one == other for _, one, other in pairs))
 
 
