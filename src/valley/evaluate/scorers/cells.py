@@ -6,6 +6,7 @@ import ast
 from string import ascii_uppercase
 from typing import Any
 
+
 def literal(text: str) -> Any:
     """The Python literal that a text is, None where it is none."""
     try:
