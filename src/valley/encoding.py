@@ -145,8 +145,10 @@ class Encoder(ProcessorMixin):
         """Ids with one placeholder a visual token, labels, plans and patches of a request.
 
         Media that are still paths are opened with default limits. `generate` ends the prompt with
-        the header of the reply; without it the last message may be the assistant's.
+        the header of the reply and its prefix; without it the last message may be the assistant's.
         """
+        if request.prefix and request.style != "default":
+            raise ValueError("published code lets no reply begin with a prefix: drop it")
         request = self.planner.open(request)
         parts = [part for message in request.messages for part in message.parts]
         pictures = [picture for part in parts for picture in pictures_of(part)]

@@ -233,7 +233,10 @@ def lay_out(
         return chat.write(part, [chat.picture(plan.num_tokens) for plan in plans[id(part)]])
 
     text = writer.text(request.messages, write, generate, request.thinking)
-    return writer.tokens(text), [plan for part in parts for plan in plans[id(part)]]
+    tokens = writer.tokens(text)
+    if generate and request.prefix:
+        tokens.add(writer.encode(request.prefix), learn=False)
+    return tokens, [plan for part in parts for plan in plans[id(part)]]
 
 
 def _part(item: MediaSource | Part, limits: Limits) -> Part:

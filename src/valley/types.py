@@ -231,12 +231,14 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Request:
-    """One conversation to answer. `thinking` None leaves the choice to the family."""
+    """One conversation to answer. `thinking` None leaves the choice to the family. `prefix`: words
+    that the model goes on from, as if it had said them; its reply is what it adds to them."""
 
     messages: tuple[Message, ...]
     budget: Budget = Budget()
     style: Style = "default"
     thinking: bool | None = None
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         if self.style not in STYLES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,23 @@ def test_why_a_reply_ended(chat: Chat) -> None:
 def test_the_end_token_ends_a_reply_whatever_generation_config_says(chat: Chat) -> None:
     closing = chat.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert closing in chat.engine.stop_ids
+
+
+def test_a_reply_goes_on_from_its_prefix(chat: Chat) -> None:
+    plain, processor = (
+        chat.request("Which?", picture(1, 60, 60), budget=SMALL),
+        chat.engine.processor,
+    )
+    prefix = "Best option:(<|im_end|>"
+    begun = replace(plain, prefix=prefix)
+    ids = processor.encode(plain).input_ids + processor.encode_text(prefix)
+    assert processor.encode(begun).input_ids == ids
+    alone, others = chat.engine.run([plain], SHORT), chat.engine.run([begun, plain], SHORT)
+    reply, beside = others
+    assert beside.token_ids == next(alone).token_ids != reply.token_ids
+    assert reply.usage.prompt_tokens == len(ids)
+    with pytest.raises(ValueError, match="prefix: drop it"):
+        processor.encode(replace(begun, style="published"))
 
 
 def test_sampling_is_seeded(chat: Chat) -> None:

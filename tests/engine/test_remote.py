@@ -152,6 +152,18 @@ def test_a_schema_is_asked_for_as_the_api_has_it(server: Server) -> None:
     assert "response_format" not in server.asked[1]
 
 
+def test_a_prefix_is_sent_where_the_server_takes_one(server: Server) -> None:
+    begun = request("Which?", prefix="Best option:(")
+    with pytest.raises(ValueError, match="cannot be told how a reply begins"):
+        next(engine(server).run([begun]))
+    assert server.asked == []
+    server.owner = "vllm"
+    next(engine(server).run([begun]))
+    (body,) = server.asked
+    assert body["messages"][-1] == {"role": "assistant", "content": "Best option:("}
+    assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_what_may_pass_is_tried_again(server: Server, status: int) -> None:
     server.answer = lambda body: (status if len(server.asked) < 3 else 200, completion("ok"))

@@ -9,14 +9,18 @@ from itertools import islice
 from valley.evaluate.identity import Source
 from valley.evaluate.prompts import DEFAULT
 from valley.evaluate.runner import Asker
-from valley.types import Image, Reply, Request, Sampling, Usage
+from valley.types import Image, Reply, Request, Sampling, Text, Usage
 
 
 def said(request: Request) -> str:
     """The words and the pictures of a request, told apart by any change of them."""
     digest = hashlib.sha256()
     for part in request.messages[-1].parts:
-        digest.update(part.source.tobytes() if isinstance(part, Image) else part.text.encode())
+        if isinstance(part, Text):
+            digest.update(part.text.encode())
+            continue
+        for picture in [part.source] if isinstance(part, Image) else part.source:
+            digest.update(picture.tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from valley.evaluate.items import Item, Judge, Scored, Verdict
+from valley.evaluate.items import Item, Judge, Question, Scored, Verdict
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Plain:
 
     def score(self, item: Item, reply: str, judge: Judge | None = None) -> Verdict:
         if reply == "?":
-            said = judge(item.question, 0.0) if judge else None
+            said = judge(Question(item.question)) if judge else None
             return Verdict(float(said == item.answer), said, resolved=judge is not None)
         return Verdict(float(reply == item.answer), reply)
 

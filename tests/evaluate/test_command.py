@@ -27,7 +27,7 @@ def valley(*arguments: object) -> int:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     easy_table(folder / "POPE.tsv", 4)
-    digits_table(folder / "OCRBench.tsv")
+    digits_table(folder / "OCRBench.tsv", 40)
     return folder
 
 
@@ -129,6 +129,20 @@ def test_a_server_is_asked_as_a_model_is(
     assert texts(tmp_path / "OCRBench" / "replies.jsonl") == ["What number is written?"] * 5
     kinds = [part["type"] for part in server.asked[0]["messages"][0]["content"]]
     assert kinds == ["image_url", "text"]
+
+
+def test_a_benchmark_that_begins_the_reply_is_refused_where_the_server_cannot(
+    tmp_path: Path,
+    server: Server,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = {"index": 0, "question": "Which?", "answer": "a", "candidates": "['a', 'b']"}
+    write_table(tmp_path / "MVBench.tsv", [row | {"task_type": "t", "video": "clip.mp4"}])
+    asked = ("eval", "-b", "MVBench", "--data", tmp_path, "--out", tmp_path / "out")
+    assert valley(*asked, "--url", server.url) == 2
+    assert "MVBench begins the reply for the model" in capsys.readouterr().err
+    assert server.asked == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_line_chooses_the_prompts(tiny_valley2_5: Path) -> None:

@@ -8,7 +8,7 @@ from golden.eval_prompts import custom, item
 from valley.evaluate.benchmarks import BENCHMARKS, benchmark_of
 from valley.evaluate.prompts import BY_FAMILY, PROMPTS, prompts_of
 from valley.families import FAMILIES
-from valley.types import Budget, Image, Text
+from valley.types import Budget, Image, Text, Video
 
 
 def test_every_line_has_prompts_and_every_benchmark_is_asked() -> None:
@@ -25,6 +25,7 @@ def test_budgets_fit_their_lines() -> None:
         for benchmark in BENCHMARKS:
             for pictures in (1, 2, 9):
                 family.check_budget(BY_FAMILY[family.name].budget(benchmark, pictures))
+            family.check_budget(BY_FAMILY[family.name].budget(benchmark, clip=True))
 
 
 def test_several_pictures_share_what_one_may_have() -> None:
@@ -34,6 +35,24 @@ def test_several_pictures_share_what_one_may_have() -> None:
     assert PROMPTS["sail_vl"].budget(info) == Budget(max_tiles=24, scales=2)
     assert PROMPTS["sail_vl"].budget(info, 2) == Budget(max_tiles=24)
     assert PROMPTS["sail_vl"].budget(info, 4) == Budget(max_tiles=16)
+
+
+def test_a_clip_among_pictures_has_the_limits_of_clips() -> None:
+    sail, products = PROMPTS["sail_vl"], benchmark_of("Products_Open")
+    row = item({"question": "What?"})
+    clip = sail.request(products, row, (Video(["1.png", "2.png"]),))
+    assert clip.budget == sail.budget(benchmark_of("MVBench")) == Budget(max_tiles=1)
+    assert sail.request(products, row, (Image("1.png"),)).budget == Budget(max_tiles=10, scales=2)
+    valley = PROMPTS["valley2"]
+    assert valley.budget(products, clip=True) == valley.budget(products)
+
+
+def test_mvbench_begins_the_reply() -> None:
+    row = item({"question": "Which?", "candidates": "['a', 'b']"})
+    for prompts in PROMPTS.values():
+        for name, prefix in (("MVBench", "Best option:("), ("Video-MME", ""), ("POPE", "")):
+            asked = prompts.request(benchmark_of(name), row, (Video(["1.png"]),))
+            assert asked.prefix == prefix
 
 
 def test_valley2_thinks_step_by_step_where_it_was_published_so() -> None:

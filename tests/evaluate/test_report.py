@@ -272,6 +272,13 @@ def test_settings_are_lines_of_text() -> None:
     assert len(long.settings["d"]) < 500
 
 
+def test_rows_have_a_cell_under_each_name() -> None:
+    text = markdown(summarise([result("MMStar", 1), result("OCRBench", 1)]))
+    for table in text.split("\n\n"):
+        if table.startswith("|"):
+            assert len({line.count(" | ") for line in table.splitlines()}) == 1, table
+
+
 def test_foreign_words_are_no_markdown() -> None:
     alone = replace(result("MMStar", 1), run={"source": {"model": "[a](b)|<b>_c_\n# d"}})
     text = markdown(summarise([alone]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evaluate.sets import Plain, items
-from valley.evaluate.items import Answer, Item, Profile, Scored, Scores, Verdict
+from valley.evaluate.items import Answer, Item, Profile, Question, Scored, Scores, Verdict
 from valley.evaluate.scores import MISSING, profiles_in, read_scores, score, write_scores
 from valley.evaluate.writing import write_whole
 
@@ -67,8 +67,8 @@ def test_a_judge_is_named_and_settles_what_rules_cannot() -> None:
     scores, _ = score(Benchmark(), of, replies, profile())
     assert (scores.unresolved, scores.judge, scores.figures[0].most) == (4, None, 100)
 
-    def oracle(prompt: str, temperature: float) -> str:
-        return prompt.removeprefix("What is ").removesuffix("?")
+    def oracle(question: Question) -> str:
+        return question.prompt.removeprefix("What is ").removesuffix("?")
 
     scores, scored = score(Benchmark(), of, replies, profile(), oracle)
     assert (scores.unresolved, scores.judge, scores.figures[0].value) == (0, "oracle", 100)

@@ -210,7 +210,7 @@ def test_tables_of_public_pictures(tmp_path: Path) -> None:
     easy = read_table(easy_table(tmp_path / pope.file, 5), pope)
     assert len(easy.items) > 20
     assert {open_picture(item.media[0]).size for item in easy.items} == {(64, 64)}
-    digits = read_table(digits_table(tmp_path / ocr.file), ocr)
+    digits = read_table(digits_table(tmp_path / ocr.file, 40), ocr)
     assert list_in(digits.items[0].answer) == ["0"]
     assert len(digits.items) == 40
 

@@ -19,7 +19,7 @@ from golden import eval_prompts
 from golden.compare import Finding, findings
 from golden.report import Result, guarded
 from valley.evaluate import roundtrip
-from valley.evaluate.items import Item, Scored, Verdict
+from valley.evaluate.items import Item, Judge, Scored, Verdict
 from valley.evaluate.profiles import VLMEVALKIT
 from valley.evaluate.scorers import (
     asking,
@@ -351,10 +351,10 @@ def mmvet_acc(inputs: Mapping[str, Any], _: str) -> Any:
     }
 
 
-def judge_of(outputs: Sequence[str]) -> Callable[[str, float], str]:
+def judge_of(outputs: Sequence[str]) -> Judge:
     """A judge that says these words in turn, the last of them for ever."""
     rest = list(outputs)
-    return lambda prompt, temperature: rest.pop(0) if len(rest) > 1 else rest[0]
+    return lambda question: rest.pop(0) if len(rest) > 1 else rest[0]
 
 
 def mmvet_judged(inputs: Mapping[str, Any], _: str) -> Any:

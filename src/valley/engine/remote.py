@@ -41,7 +41,8 @@ class RemoteEngine:
 
     `url`: its base, such as `http://localhost:8000/v1`. `model`: the name it serves under; None
     asks it for its first. Pictures are sent as PNG data URIs, clips as the pictures of their
-    frames. Limits of vision are sent to a server of ours alone: others have no word for them.
+    frames. Limits of vision are sent to a server of ours alone, and prefixes of replies to vLLM's
+    (`takes_prefix`): others have no word for them.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class RemoteEngine:
         served = self._served(model)
         self.model = model or str(served["id"])
         self.ours = served.get("owned_by") == "valley"
+        self.takes_prefix = served.get("owned_by") == "vllm"
 
     def run(self, requests: Iterable[Request], sampling: Sampling = Sampling()) -> Iterator[Reply]:
         """Replies in order; twice as many requests as run at a time are held at most.
@@ -157,6 +159,11 @@ class RemoteEngine:
         if sampling.schema is not None:
             wanted = {"name": "reply", "schema": json.loads(sampling.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        if request.prefix:
+            if not self.takes_prefix:
+                raise ValueError(f"{self.url} cannot be told how a reply begins: vLLM's server can")
+            body["messages"].append({"role": "assistant", "content": request.prefix})
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
         thinking = request.thinking
         if self.ours:
             limits = {name: getattr(request.budget, name) for name in request.budget.set_fields()}

@@ -7,7 +7,6 @@ OUT/<benchmark>/replies.jsonl   the replies, one `Answer` a line
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +21,13 @@ from valley.engine.local import LocalEngine
 from valley.engine.remote import RemoteEngine
 from valley.evaluate.benchmarks import Benchmark, benchmark_of
 from valley.evaluate.identity import Source, digest_of_checkpoint
-from valley.evaluate.products.making import FILES, make
+from valley.evaluate.products.making import FILES, VERSION, make, manifest_of
 from valley.evaluate.prompts import BY_FAMILY, BY_MODEL, DEFAULT, PromptSet, prompts_of
+from valley.evaluate.prompts.base import for_benchmark
 from valley.evaluate.runner import Asker, run
 from valley.evaluate.store import RECORD, REPLIES
 from valley.evaluate.tables import Table, read_table
+from valley.evaluate.writing import write_whole
 from valley.geometry import pick_frames
 from valley.media.limits import DEFAULT as DEFAULT_LIMITS
 from valley.media.limits import Limits
@@ -63,7 +64,7 @@ def evaluate(
     """
     benchmarks = askable([benchmark_of(name) for name in names], options)
     for benchmark in benchmarks:
-        if benchmark.file in FILES.values():
+        if benchmark.file in FILES.values() and manifest_of(data).get("version") != VERSION:
             make(data)
         if not (data / benchmark.file).is_file():
             raise ValueError(f"there is no {data / benchmark.file}: name its folder with --data")
@@ -74,13 +75,16 @@ def evaluate(
             )
     data = data.absolute()
     asker = (remote_asker if options.url else local_asker)(options, Limits(media_root=data))
+    _check_prefixes(asker, benchmarks)
     errors = 0
     for benchmark in benchmarks:
         table = read_table(data / benchmark.file, benchmark, data)
         _say_of(table, benchmark)
         items = asker.prompts.read(table.items)[:limit]
         folder = out / benchmark.name
-        _write(folder / RECORD, record(asker, benchmark, table, len(items)))
+        folder.mkdir(parents=True, exist_ok=True)
+        made_with = record(asker, benchmark, table, len(items))
+        write_whole(folder / RECORD, [json.dumps(made_with, ensure_ascii=False, indent=1)])
         errors += run(asker, benchmark, items, folder / REPLIES)
     return errors
 
@@ -93,7 +97,8 @@ def record(asker: Asker, benchmark: Benchmark, table: Table, asked: int) -> dict
         "source": asdict(asker.source),
         "prompts": {"name": prompts.name, "version": prompts.version, "source": prompts.source},
         "thinking": prompts.thinking,
-        "budget": {k: v for k, v in asdict(prompts.budget(benchmark)).items() if v is not None},
+        "budget": _limits(prompts.budget(benchmark)),
+        "budget_of_clips": _limits(prompts.clips or Budget()),
         "sampling": asdict(asker.sampling),
         "version": valley.__version__,
         "table": {
@@ -108,6 +113,10 @@ def record(asker: Asker, benchmark: Benchmark, table: Table, asked: int) -> dict
     }
 
 
+def _limits(budget: Budget) -> dict[str, Any]:
+    return {name: getattr(budget, name) for name in budget.set_fields()}
+
+
 def askable(benchmarks: Sequence[Benchmark], options: Options) -> list[Benchmark]:
     """Without those that a URL cannot answer, which are named."""
     for benchmark in benchmarks:
@@ -115,6 +124,19 @@ def askable(benchmarks: Sequence[Benchmark], options: Options) -> list[Benchmark
             line = f"{benchmark.name} is left out: a URL gives no likelihoods of whole replies"
             tqdm.write(line, file=sys.stderr)
     return [b for b in benchmarks if not (options.url and b.ranks)]
+
+
+def _check_prefixes(asker: Asker, benchmarks: Sequence[Benchmark]) -> None:
+    """Raises ValueError for a benchmark that begins the reply, where the server cannot."""
+    engine = asker.engine
+    if not isinstance(engine, RemoteEngine) or engine.takes_prefix:
+        return
+    for benchmark in benchmarks:
+        if for_benchmark(asker.prompts.prefixes, benchmark):
+            raise ValueError(
+                f"{benchmark.name} begins the reply for the model, which {engine.url} cannot be "
+                "told: serve it with vLLM, or load it with --model"
+            )
 
 
 def _say_of(table: Table, benchmark: Benchmark) -> None:
@@ -135,7 +157,7 @@ def local_asker(options: Options, limits: Limits = DEFAULT_LIMITS) -> Asker:
     planner = Planner.of(directory)
     family = planner.family
     prompts = _prompts(options, BY_MODEL.get(name) or BY_FAMILY[family.name])
-    for budget in prompts.budgets.values():
+    for budget in filter(None, (*prompts.budgets.values(), prompts.clips)):
         family.check_budget(budget)
     check_memory(directory, options.device, options.dtype)
     engine = LocalEngine.from_checkpoint(
@@ -177,11 +199,3 @@ def with_clips(request: Request, limits: Limits) -> Request:
 
     messages = (Message(m.role, tuple(map(ready, m.parts))) for m in request.messages)
     return replace(request, messages=tuple(messages))
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    """A JSON file that appears when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
-    unfinished.replace(path)

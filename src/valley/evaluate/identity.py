@@ -60,6 +60,7 @@ def key_of(
         "budget": asdict(request.budget),
         "style": request.style,
         "thinking": request.thinking,
+        "prefix": request.prefix,
         "enlarged": enlarged,
         "sampling": asdict(sampling),
         "source": {**known, "url": source.url, "dtype": source.dtype},

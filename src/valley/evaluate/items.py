@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Protocol, TypeAlias
@@ -78,8 +78,27 @@ class Scored:
     reply: str | None = None
 
 
-#: Asks a judge: (prompt, temperature) -> its words. Raises ValueError where there is no answer.
-Judge: TypeAlias = Callable[[str, float], str]
+@dataclass(frozen=True)
+class Question:
+    """What a judge is asked. `system`: its system prompt, "" for none."""
+
+    prompt: str
+    temperature: float = 0.0
+    system: str = ""
+
+
+#: Says what a judge answers. Raises ValueError where there is no answer, and `Unasked` where there
+#: is none yet.
+Judge: TypeAlias = Callable[[Question], str]
+
+
+class Unasked(Exception):
+    """A question that a judge answers together with others. `ask` has it answer some; afterwards it
+    knows what to say to each."""
+
+    def __init__(self, question: Question, ask: Callable[[Iterable[Question]], None]) -> None:
+        super().__init__(question)
+        self.question, self.ask = question, ask
 
 
 class Scorer(Protocol):

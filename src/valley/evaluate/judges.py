@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from types import TracebackType
 from valley.engine.base import Engine
 from valley.evaluate.command import Options, local_asker, remote_asker
 from valley.evaluate.identity import Source, key_of
-from valley.evaluate.items import Answer
+from valley.evaluate.items import Answer, Question, Unasked
 from valley.evaluate.store import Store, read_answers
 from valley.types import Message, Request, Sampling
 
@@ -32,11 +33,12 @@ def digest_of_prompts() -> str:
 
 
 class EngineJudge:
-    """Any engine as `Judge`; `id` names it on every result.
+    """Any engine as `Judge`, asked in batches; `id` names it on every result.
 
-    `kept`: an append-only file of its words, one `Answer` a line, under the SHA-256 of the prompt,
+    `kept`: an append-only file of its words, one `Answer` a line, under the SHA-256 of the prompts,
     the judge and its settings. A judge that cannot be reached raises what its engine raises: an
-    outage makes no reply wrong.
+    outage makes no reply wrong. Above temperature 0 the words of a model in this process depend on
+    what is asked in the same batch.
     """
 
     def __init__(
@@ -51,28 +53,43 @@ class EngineJudge:
         self._words = {key: answer.text for key, answer in read_answers(kept).items()}
         self._store = Store(kept)
 
-    def __call__(self, prompt: str, temperature: float) -> str:
-        request = Request((Message.of("user", prompt),))
-        sampling = replace(self.sampling, temperature=temperature)
-        key = key_of(request, 1, sampling, self.source)
+    def __call__(self, question: Question) -> str:
+        key = self._key(question)
         if key not in self._words:
-            self._words[key] = self._ask(key, request, sampling)
+            raise Unasked(question, self.ask)
         return self._words[key]
 
-    def _ask(self, key: str, request: Request, sampling: Sampling) -> str:
+    def ask(self, questions: Iterable[Question]) -> None:
+        """Ask what was not asked before, the questions of one temperature together."""
+        fresh = {self._key(question): question for question in questions}
+        fresh = {key: question for key, question in fresh.items() if key not in self._words}
+        for heat in sorted({question.temperature for question in fresh.values()}):
+            keys = [key for key, question in fresh.items() if question.temperature == heat]
+            self._run(keys, [_request(fresh[key]) for key in keys], self._sampling(heat))
+
+    def _run(self, keys: Sequence[str], requests: Sequence[Request], sampling: Sampling) -> None:
         begun = time.monotonic()
-        (reply,) = self.engine.run([request], sampling)
-        answer = Answer(
-            id=key,
-            key=key,
-            text=reply.text,
-            raw=reply.raw,
-            finish_reason=reply.finish_reason,
-            usage=reply.usage,
-            seconds=time.monotonic() - begun,
-        )
-        self._store.append(answer)
-        return answer.text
+        for key, reply in zip(keys, self.engine.run(requests, sampling), strict=True):
+            self._words[key] = reply.text
+            self._store.append(
+                Answer(
+                    id=key,
+                    key=key,
+                    text=reply.text,
+                    raw=reply.raw,
+                    finish_reason=reply.finish_reason,
+                    usage=reply.usage,
+                    seconds=time.monotonic() - begun,
+                )
+            )
+            begun = time.monotonic()
+
+    def _key(self, question: Question) -> str:
+        sampling = self._sampling(question.temperature)
+        return key_of(_request(question), 1, sampling, self.source)
+
+    def _sampling(self, temperature: float) -> Sampling:
+        return replace(self.sampling, temperature=temperature)
 
     def __enter__(self) -> EngineJudge:
         return self
@@ -84,6 +101,11 @@ class EngineJudge:
         trace: TracebackType | None,
     ) -> None:
         self._store.__exit__(kind, error, trace)
+
+
+def _request(question: Question) -> Request:
+    system = [Message.of("system", question.system)] if question.system else []
+    return Request((*system, Message.of("user", question.prompt)))
 
 
 def judge_at(name: str, model: str | None, kept: Path) -> EngineJudge:

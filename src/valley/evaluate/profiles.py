@@ -48,7 +48,7 @@ VLMEVALKIT = Profile(
         "mathvision": mathematics.MathVision(
             mathematics.mathvision_first, mathematics.mathvision_then, "mathvision"
         ),
-        "mathverse": mathematics.MathVerse(mathematics.same_text, rounded=True),
+        "mathverse": mathematics.MathVerse(mathematics.same_text),
         "mmvet": judged.MMVet(doubled=True),
         "logicvista": judged.LogicVista(),
         "dynamath": dynamath.DynaMath(dynamath.published),

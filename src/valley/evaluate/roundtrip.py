@@ -25,17 +25,18 @@ NAN = "nan"
 #: UTF-16 units of the longest text in a cell.
 CELL = 32_767
 
-_SPACE = "[ \t\n\v\f\r]*"
-_INTEGER = re.compile(rf"{_SPACE}[+-]?\d+{_SPACE}", re.ASCII)
+#: White space around a number. It is cut off first: two searches for it in one pattern would take
+#: the square of its length.
+_SPACE = " \t\n\v\f\r"
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _FLOAT = re.compile(
-    rf"{_SPACE}([+-]?)(?:(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?|(inf(?:inity)?)){_SPACE}",
-    re.ASCII | re.IGNORECASE,
+    r"([+-]?)(?:(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?|(inf(?:inity)?))", re.ASCII | re.IGNORECASE
 )
 _TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 #: Characters that a spreadsheet's XML cannot hold.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 _FORMULA = re.compile(r"=|\{=.*\}\Z", re.DOTALL)
-_LINK = re.compile(r"(?:mailto|internal|external):")
+_LINK = re.compile(r"\A(?:mailto|internal|external):")
 
 
 def spreadsheet(texts: Sequence[str]) -> list[str]:
@@ -80,6 +81,8 @@ def _with(item: Item, read: Mapping[str, str | None]) -> Item:
 def _cell(text: str) -> str:
     """What comes back of one text: a formula was never computed, a link is shown without its
     kind, control characters are escaped, and what is too long is cut."""
+    if len(text) <= CELL // 2 and text.isprintable() and ":" not in text and text[:1] not in "={":
+        return text
     if _FORMULA.match(text):
         return "0"
     if len(text) > CELL // 2:
@@ -95,7 +98,7 @@ def _integers(texts: Sequence[str], partial: bool) -> list[str] | None:
 
 
 def _whole(text: str) -> bool:
-    return len(text) <= CELL // 8 and _INTEGER.fullmatch(text) is not None
+    return len(text) <= CELL // 8 and _INTEGER.fullmatch(text.strip(_SPACE)) is not None
 
 
 def _floats(texts: Sequence[str]) -> list[str] | None:
@@ -113,7 +116,7 @@ def _floats(texts: Sequence[str]) -> list[str] | None:
 def _float(text: str) -> float | None:
     """A number as pandas reads it: of seventeen digits, leading zeros among them, and scaled by a
     power of ten, which may differ from the nearest float in the last place."""
-    found = _FLOAT.fullmatch(text)
+    found = _FLOAT.fullmatch(text.strip(_SPACE))
     if not found:
         return None
     sign, whole, decimals, exponent, infinite = found.groups()

@@ -15,7 +15,17 @@ from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from valley.evaluate.items import Answer, Item, Judge, Profile, Scored, Scores, Verdict
+from valley.evaluate.items import (
+    Answer,
+    Item,
+    Judge,
+    Profile,
+    Scored,
+    Scorer,
+    Scores,
+    Unasked,
+    Verdict,
+)
 from valley.evaluate.statistics import figures
 from valley.evaluate.writing import write_whole
 
@@ -59,10 +69,7 @@ def score(
         raise ValueError(f"{benchmark.name} has no items: there is nothing to score")
     replied = [item for item in items if item.id in last and last[item.id].error is None]
     replies = profile.prepare([last[item.id].text for item in replied])
-    found = {
-        item.id: Scored(item, scorer.score(item, reply, judge), reply)
-        for item, reply in zip(replied, replies, strict=True)
-    }
+    found = _verdicts(scorer, list(zip(replied, replies, strict=True)), judge)
     scored = [found.get(item.id, Scored(item, MISSING)) for item in items]
     return Scores(
         benchmark=benchmark.name,
@@ -74,6 +81,26 @@ def score(
         unresolved=sum(not one.verdict.resolved for one in found.values()),
         figures=figures(scorer, scored),
     ), scored
+
+
+def _verdicts(
+    scorer: Scorer, pairs: Sequence[tuple[Item, str]], judge: Judge | None
+) -> dict[str, Scored]:
+    """The items with replies, scored, by id. What a judge was not asked yet it is asked of all of
+    them together; then they are scored again, until no question is left."""
+    found: dict[str, Scored] = {}
+    while pairs:
+        left, asked = [], []
+        for item, reply in pairs:
+            try:
+                found[item.id] = Scored(item, scorer.score(item, reply, judge), reply)
+            except Unasked as unasked:
+                left.append((item, reply))
+                asked.append(unasked)
+        if asked:
+            asked[0].ask([unasked.question for unasked in asked])
+        pairs = left
+    return found
 
 
 def _identity(judge: Judge) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evaluate.scorers.both import PETS, both, verdicts
-from valley.evaluate.items import Item, Scored, Verdict
+from valley.evaluate.items import Item, Question, Scored, Verdict
 from valley.evaluate.profiles import PROFILES, STRICT
 from valley.evaluate.scorers.choice import can_infer
 
@@ -58,8 +58,8 @@ def test_verbose_loses_a_lone_a() -> None:
 def test_a_judge_reads_what_rules_cannot() -> None:
     asked: list[str] = []
 
-    def judge(prompt: str, temperature: float) -> str:
-        asked.append(prompt)
+    def judge(question: Question) -> str:
+        asked.append(question.prompt)
         if len(asked) % 2:
             raise ValueError("nothing came back")
         return "B"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from evaluate.scorers.both import both, verdicts
-from valley.evaluate.items import Item, Judge, Scored, Verdict
+from valley.evaluate.items import Item, Judge, Question, Scored, Verdict
 from valley.evaluate.profiles import STRICT, VLMEVALKIT
 
 
 def saying(*words: str) -> Judge:
     rest = list(words)
-    return lambda prompt, temperature: rest.pop(0)
+    return lambda question: rest.pop(0)
 
 
 def test_nothing_is_guessed_without_a_judge() -> None:
@@ -20,15 +20,15 @@ def test_nothing_is_guessed_without_a_judge() -> None:
 
 def test_a_mark_is_a_bare_number() -> None:
     item = Item("0", {"answer": "a<AND>b"})
-    prompts: list[tuple[str, float]] = []
+    asked: list[Question] = []
 
-    def judge(prompt: str, temperature: float) -> str:
-        prompts.append((prompt, temperature))
-        return ("good", "1.5", "0.7")[len(prompts) - 1]
+    def judge(question: Question) -> str:
+        asked.append(question)
+        return ("good", "1.5", "0.7")[len(asked) - 1]
 
     assert STRICT.scorers["mmvet"].score(item, "x", judge) == Verdict(0.7)
-    assert [temperature for _, temperature in prompts] == [0.0, 0.5, 1.0]
-    assert "a <AND> b" in prompts[0][0]
+    assert [question.temperature for question in asked] == [0.0, 0.5, 1.0]
+    assert "a <AND> b" in asked[0].prompt
     assert not STRICT.scorers["mmvet"].score(item, "x", saying(*["?"] * 5)).resolved
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from evaluate.scorers.both import both, verdicts
-from valley.evaluate.items import Item, Scored, Verdict
-from valley.evaluate.profiles import STRICT
+from valley.evaluate.items import Item, Profile, Scored, Verdict
+from valley.evaluate.profiles import PROFILES, STRICT
 from valley.evaluate.scorers import latex
 
 
@@ -42,7 +42,7 @@ def test_choices_of_mathvista() -> None:
 
 def test_a_judge_takes_the_answer_out() -> None:
     cells = {"question_type": "free_form", "answer_type": "integer", "answer": "14"}
-    found = verdicts("mathvista", "3 or 4, perhaps fourteen", lambda prompt, heat: "14", **cells)
+    found = verdicts("mathvista", "3 or 4, perhaps fourteen", lambda question: "14", **cells)
     assert [verdict.score for verdict in found] == [1.0, 1.0]
 
 
@@ -88,8 +88,39 @@ def test_mathverse(reply: str, answer: str, signs: str) -> None:
 
 def test_mathverse_asks_a_judge_twice() -> None:
     said = iter(["a dozen", "1", "a dozen", "0"])
-    published, strict = verdicts("mathverse", "?!", lambda prompt, heat: next(said), answer="12")
+    published, strict = verdicts("mathverse", "?!", lambda question: next(said), answer="12")
     assert (published.score, strict.score) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values())
+def test_figures_of_mathverse(profile: Profile) -> None:
+    """Three rows of two versions, one of them wrong: the figures are counted by hand."""
+    rows = [
+        ("Text Lite", "Length", 1.0),
+        ("Text Lite", "Angle", 0.0),
+        ("Vision", "Angle", 1.0),
+    ]
+    scored = [
+        Scored(
+            Item(
+                str(n),
+                {
+                    "metadata": f"{{'problem_version': '{version}', 'subject': 'Plane Geometry', "
+                    f"'subfield': '{field}', 'source': 'made up'}}"
+                },
+            ),
+            Verdict(score),
+        )
+        for n, (version, field, score) in enumerate(rows)
+    ]
+    assert profile.scorers["mathverse"].figures(scored) == {
+        "Overall": pytest.approx(200 / 3, abs=1e-12),
+        "Text Lite": 50.0,
+        "Vision": 100.0,
+        "Plane Geometry": pytest.approx(200 / 3, abs=1e-12),
+        "Angle": 50.0,
+        "Length": 100.0,
+    }
 
 
 def test_metadata_that_is_no_object_is_passed_over() -> None:

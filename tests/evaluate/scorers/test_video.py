@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evaluate.scorers.both import PETS, both
-from valley.evaluate.items import Item, Scored, Verdict
-from valley.evaluate.profiles import STRICT, VLMEVALKIT
+from valley.evaluate.items import Item, Profile, Scored, Verdict
+from valley.evaluate.profiles import PROFILES, STRICT, VLMEVALKIT
 from valley.evaluate.scorers.asking import FAILED
 
 
@@ -84,8 +84,8 @@ def test_tempcompass(kind: str, reply: str, answer: str, signs: str) -> None:
 def test_a_judge_answers_by_the_caption() -> None:
     item = Item("0", {"mc_question": "What?\nA. run\nB. walk", "mc_answer": "A. run"})
     scorer = STRICT.scorers["tempcompass_captioning"]
-    assert scorer.score(item, "he runs", lambda prompt, heat: "Answer: A. run").score == 1.0
-    assert scorer.score(item, "he runs", lambda prompt, heat: "Answer: B. walk").score == 0.0
+    assert scorer.score(item, "he runs", lambda question: "Answer: A. run").score == 1.0
+    assert scorer.score(item, "he runs", lambda question: "Answer: B. walk").score == 0.0
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,22 @@ def test_crpe(reply: str, signs: str) -> None:
     assert both("crpe", reply, answer="B. two birds") in (signs, signs.replace("?", "0"))
 
 
-def test_four_rows_of_crpe_are_one_question() -> None:
-    scored = [Scored(Item(str(n), {}), Verdict(float(n != 5))) for n in range(8)]
-    assert STRICT.scorers["crpe"].figures(scored)["Overall"] == 50.0
+@pytest.mark.parametrize("profile", PROFILES.values())
+def test_four_rows_of_crpe_are_one_question(profile: Profile) -> None:
+    """Of five questions the first and the last are right; the third is wrong in its last row."""
+    rights = ["1111", "0111", "1110", "0000", "1111"]
+    categories = ["subject", "subject", "object", "predicate", "object"]
+    scored = [
+        Scored(Item(str(4 * n + place), {"category": category}), Verdict(float(right)))
+        for n, (question, category) in enumerate(zip(rights, categories, strict=True))
+        for place, right in enumerate(question)
+    ]
+    assert profile.scorers["crpe"].figures(scored) == {
+        "Overall": 40.0,
+        "object": 50.0,
+        "predicate": 0.0,
+        "subject": 50.0,
+    }
 
 
 @pytest.mark.parametrize(

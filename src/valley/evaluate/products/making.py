@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from PIL import Image
 from PIL import __version__ as pillow_version
@@ -33,6 +34,7 @@ FILES: dict[Way, str] = {
     "rank": "Products_Rank.tsv",
     "json": "Products_JSON.tsv",
 }
+MANIFEST = "Products.json"
 COLUMNS = (
     *("index", "question", *LETTERS, "answer", "category", "way", "language", "level", "form"),
     *("accept", "rivals", "media", "image"),
@@ -97,11 +99,8 @@ def make(folder: Path, size: int = SIZE, seed: int = SEED) -> dict[Way, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = {way: folder / name for way, name in FILES.items()}
     told = {"version": VERSION, "size": size, "seed": seed, "pillow": pillow_version}
-    manifest = folder / "Products.json"
-    if manifest.is_file() and all(path.is_file() for path in paths.values()):
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-        if {name: found.get(name) for name in told} == told:
-            return paths
+    if told.items() <= manifest_of(folder).items():
+        return paths
     parts = {way: path.with_suffix(".part") for way, path in paths.items()}
     digest = hashlib.sha256()
     with ExitStack() as stack:
@@ -112,8 +111,17 @@ def make(folder: Path, size: int = SIZE, seed: int = SEED) -> dict[Way, Path]:
             writers[one.cells["way"]].writerow(row)
     for way, path in parts.items():
         os.replace(path, paths[way])
-    manifest.write_text(json.dumps(told | {"sha256": digest.hexdigest()}, indent=1), "utf-8")
+    text = json.dumps(told | {"sha256": digest.hexdigest()}, indent=1)
+    (folder / MANIFEST).write_text(text, "utf-8")
     return paths
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """What `Products.json` says of the tables in a folder; {} where one of them is not there."""
+    if not all((folder / name).is_file() for name in (MANIFEST, *FILES.values())):
+        return {}
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return found
 
 
 def _writer(stack: ExitStack, path: Path) -> csv.DictWriter[str]:

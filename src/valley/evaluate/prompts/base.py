@@ -13,7 +13,7 @@ from valley.evaluate.prompts.asking import Ask
 from valley.evaluate.prompts.placing import Place, Shown, first
 from valley.evaluate.prompts.replies import Read, whole
 from valley.evaluate.roundtrip import table
-from valley.types import Budget, Message, Request, Sampling
+from valley.types import Budget, Message, Request, Sampling, Video
 
 Value = TypeVar("Value")
 #: Values by the beginning of a benchmark's name, by its kind, by its form, and "" for all others.
@@ -23,6 +23,8 @@ Share: TypeAlias = Callable[[Budget, int], Budget]
 
 #: What no set asks otherwise: questions that say themselves how they are to be answered.
 ALIKE: ByBenchmark[Ask] = {"Products": prompt}
+#: What no set lets a model begin otherwise.
+CLIP_PREFIXES: ByBenchmark[str] = {"mvbench": "Best option:(", "": ""}
 
 
 def for_benchmark(values: ByBenchmark[Value], benchmark: Benchmark) -> Value:
@@ -41,9 +43,11 @@ class PromptSet:
     """How a line is asked.
 
     `version` changes with any text. `asks`: the words. `systems`: system prompts, "" for none.
-    `places`: where pictures stand. `budgets`: limits of a picture, `share` those of each of
-    several. `enlarged`: how often the sides of an item's first picture are doubled. `reads`: what
-    published code takes out of a reply. `read`: what happens to the rows of a table before all.
+    `prefixes`: words that the reply begins with. `places`: where pictures stand. `budgets`: limits
+    of a picture, `share` those of each of several, `clips` those of a frame of a clip where they
+    are others. `enlarged`: how often the sides of an item's first picture are doubled. `reads`:
+    what published code takes out of a reply. `read`: what happens to the rows of a table before
+    all.
     """
 
     name: str
@@ -53,8 +57,10 @@ class PromptSet:
     sampling: Sampling
     thinking: bool | None = None
     systems: ByBenchmark[str] = field(default_factory=lambda: {"": ""})
+    prefixes: ByBenchmark[str] = field(default_factory=lambda: CLIP_PREFIXES)
     places: ByBenchmark[Place] = field(default_factory=lambda: {"": first})
     budgets: ByBenchmark[Budget] = field(default_factory=lambda: {"": Budget()})
+    clips: Budget | None = None
     share: Share = unshared
     enlarged: ByBenchmark[int] = field(default_factory=lambda: {"": 1})
     reads: ByBenchmark[Read] = field(default_factory=lambda: {"": whole})
@@ -64,8 +70,10 @@ class PromptSet:
         """The question as this set puts it."""
         return for_benchmark({**self.asks, **ALIKE}, benchmark)(item)
 
-    def budget(self, benchmark: Benchmark, pictures: int = 1) -> Budget:
-        """The limits of each of an item's pictures."""
+    def budget(self, benchmark: Benchmark, pictures: int = 1, clip: bool = False) -> Budget:
+        """The limits of each of an item's pictures, or of each frame of its clip."""
+        if self.clips and (clip or benchmark.medium == "video"):
+            return self.clips
         budget = for_benchmark(self.budgets, benchmark)
         return self.share(budget, pictures) if pictures > 1 else budget
 
@@ -75,8 +83,10 @@ class PromptSet:
         messages = [Message("user", place(self.words(benchmark, item), shown))]
         if system := for_benchmark(self.systems, benchmark):
             messages.insert(0, Message.of("system", system))
-        budget = self.budget(benchmark, len(shown))
-        return Request(tuple(messages), budget, thinking=self.thinking)
+        clip = any(isinstance(one, Video) for one in shown)
+        budget = self.budget(benchmark, len(shown), clip)
+        prefix = for_benchmark(self.prefixes, benchmark)
+        return Request(tuple(messages), budget, thinking=self.thinking, prefix=prefix)
 
     def published_reply(self, benchmark: Benchmark, raw: str) -> str:
         """The reply as published code hands it to scoring."""

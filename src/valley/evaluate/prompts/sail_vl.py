@@ -55,9 +55,9 @@ SAIL_VL = PromptSet(
     systems={**CLIP_SYSTEMS, "": ""},
     budgets={
         **{name: budget for name, budget in TILE_PRESETS.items() if name[0].isupper()},
-        **dict.fromkeys(CLIPS, TILE_PRESETS["video"]),
         "": TILE_PRESETS["msac"],
     },
+    clips=TILE_PRESETS["video"],
     share=share_tiles,
     enlarged={"MMMU": 2, "": 1},
     reads={"ChartQA": without_stop, "": whole},

@@ -45,12 +45,13 @@ def _benchmarks(rows: Sequence[Row]) -> str:
         "items",
         "missing",
         "unresolved",
+        "bounds",
+        "scored by",
+        "asked with",
     )
     return "\n\n".join(
         (
-            _table(
-                (*head, "unresolved", "bounds", "scored by", "asked with"), map(_benchmark, rows)
-            ),
+            _table(head, map(_benchmark, rows)),
             "Scores are in percent of the best possible. Bounds: the score if every reply that is "
             "missing, or that no rule could read, were wrong, or right.",
         )

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TypeVar
 
-from valley.evaluate.items import Judge
+from valley.evaluate.items import Judge, Question
 
 #: What VLMEvalKit writes where a model could not be reached.
 FAILED = "Failed to obtain answer via API"
@@ -24,12 +24,15 @@ def asked(
     read: Callable[[str], T | None],
     tries: int = 5,
     step: float = STEP,
+    first: float = 0.0,
+    system: str = "",
 ) -> T | None:
-    """What a judge's words were read as, None if it never said anything of use."""
+    """What a judge's words were read as, None if it never said anything of use. The temperature is
+    `first`, and rises by `step` with each try."""
     for attempt in range(tries if judge else 0):
         assert judge is not None
         try:
-            said = judge(prompt, step * attempt)
+            said = judge(Question(prompt, first + step * attempt, system))
         except ValueError:
             continue
         if FAILED not in said and (found := read(said)) is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from string import ascii_uppercase
 from typing import Any
 
@@ -17,14 +16,12 @@ def literal(text: str) -> Any:
 
 
 def _strings(text: str) -> list[str] | None:
-    """A list of plain strings, which is nearly all there is, twenty times as fast as a literal."""
-    if not text.startswith("[") or '"' in text or "\\" in text:
+    """A list of plain strings, which is nearly all there is, much faster than a literal."""
+    if not (text.startswith("['") and text.endswith("']") and text.isprintable()):
         return None
-    try:
-        value = json.loads(text.replace("'", '"'))
-    except (ValueError, RecursionError):
-        return None
-    return value if all(isinstance(member, str) for member in value) else None
+    members = text[2:-2].split("', '")
+    plain = '"' not in text and "\\" not in text and text.count("'") == 2 * len(members)
+    return members if plain else None
 
 
 def listed(text: str) -> list[Any]:

@@ -45,8 +45,9 @@ class Crpe:
         return self.rule(item.answer, reply)
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
+        """Shares of questions, each of the category of its first wrong row, or else its last."""
         questions = [
-            Scored(rows[0].item, Verdict(float(grouping.all_right(rows))))
+            Scored(_deciding(rows).item, Verdict(float(grouping.all_right(rows))))
             for rows in grouping.groups(scored, self.cluster)
         ]
         return grouping.accuracies(questions)
@@ -54,3 +55,8 @@ class Crpe:
     def cluster(self, item: Item) -> str:
         """The question, by the row's number."""
         return str(int(item.id) // ROWS) if item.id.isdecimal() else item.id
+
+
+def _deciding(rows: Sequence[Scored]) -> Scored:
+    """The row at which it is known whether a question is right."""
+    return next((row for row in rows if not row.verdict.score), rows[-1])

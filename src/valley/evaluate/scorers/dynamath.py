@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from valley.evaluate.items import Item, Judge, Scored, Verdict
 from valley.evaluate.scorers import asking, grouping, reading
@@ -15,18 +15,14 @@ from valley.evaluate.scorers import asking, grouping, reading
 TOLERANCE = 0.001
 MULTIPLE_CHOICE = "multiple choice"
 LETTERS = "ABCDE"
-_INSTRUCTIONS = {
-    MULTIPLE_CHOICE: "Output the corresponing choice option, such as 'A', 'B', 'C', 'D', in a"
-    " single line.",
-    "float": "Output a three-digit floating-point number in a single line.",
-}
-_WORDS = (
-    "Output a short answer in a single line. Any float numbers in the answer should be formatted"
-    " as three-digit floating-point numbers."
-)
+#: Prompts of the judge by the type of an answer, and for all other types.
+_TEMPLATES = {MULTIPLE_CHOICE: "dynamath_choice", "float": "dynamath_float"}
+_TEMPLATE = "dynamath_words"
 
 #: A short answer in the form it is compared in, None where it has none: (text, type of answer).
 Reader: TypeAlias = Callable[[str, str], Any]
+
+T = TypeVar("T")
 
 
 def parsed(text: str, kind: str) -> Any:
@@ -73,8 +69,7 @@ def published(item: Item, reply: str, judge: Judge | None) -> Verdict:
     if found is None:
         found = parsed(text, kind)
     if found is None:
-        prompt = asking.prompt("dynamath", reply=text, instruction=_INSTRUCTIONS.get(kind, _WORDS))
-        found = asking.asked(judge, prompt, lambda answer: parsed(answer, kind), 1)
+        found = _shortened(judge, text, kind, lambda answer: parsed(answer, kind), tries=1)
     if found is None:
         right = kind == MULTIPLE_CHOICE and truth in text[:3].upper()
         return Verdict(float(right), resolved=right)
@@ -85,6 +80,14 @@ def published(item: Item, reply: str, judge: Judge | None) -> Verdict:
     else:
         right = found.lower() in truth.lower()
     return Verdict(float(right), str(found))
+
+
+def _shortened(
+    judge: Judge | None, text: str, kind: str, read: Callable[[str], T | None], tries: int
+) -> T | None:
+    """What is read of the short answer that a judge makes of a reply."""
+    prompt = asking.prompt(_TEMPLATES.get(kind, _TEMPLATE), reply=text)
+    return asking.asked(judge, prompt, read, tries, system=asking.template("dynamath_system"))
 
 
 def strict(item: Item, reply: str, judge: Judge | None) -> Verdict:
@@ -98,8 +101,7 @@ def strict(item: Item, reply: str, judge: Judge | None) -> Verdict:
     text = str(said) if isinstance(said, (str, int, float)) else reply
     right = _right(text, kind, truth)
     if right is None and judge is not None:
-        prompt = asking.prompt("dynamath", reply=text, instruction=_INSTRUCTIONS.get(kind, _WORDS))
-        right = asking.asked(judge, prompt, lambda answer: _right(answer, kind, truth))
+        right = _shortened(judge, text, kind, lambda answer: _right(answer, kind, truth), tries=5)
     if right is None and not reading.refused(text):
         return Verdict(0.0, resolved=False)
     return Verdict(float(right or False), reading.stated(text))

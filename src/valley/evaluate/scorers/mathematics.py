@@ -117,7 +117,7 @@ def _number(text: str) -> float:
 
 
 def _same_list(reply: str, truth: str) -> Verdict:
-    found = re.search(r"\[[^\[\]]*\]", reading.tidy(reading.final(reply))[-reading.LONGEST :])
+    found = re.search(r"\[[^\[\]]*\]", reading.tidy(reading.final(reply)))
     said = found[0] if found else f"[{reading.stated(reply) or ''}]"
     value, wanted = cells.literal(said), cells.literal(truth)
     if not isinstance(value, list) or not value:
@@ -161,10 +161,9 @@ def same_mathematics(reply: str, truth: str) -> Verdict:
 @dataclass(frozen=True)
 class MathVerse:
     """MathVerse: a judge takes the answer out, and compares it where it is not the same text.
-    `rule`: the verdict without a judge. `rounded`: figures have two decimals, as VLMEvalKit's."""
+    `rule`: the verdict without a judge."""
 
     rule: Rule
-    rounded: bool = False
 
     def score(self, item: Item, reply: str, judge: Judge | None = None) -> Verdict:
         verdict = self.rule(item, reply)
@@ -184,14 +183,15 @@ class MathVerse:
         return Verdict(said or 0.0, extracted, resolved=said is not None)
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
+        """Of all rows, which VLMEvalKit leaves out, and of each version, subject and subfield."""
         figures = {"Overall": grouping.accuracy(scored)}
-        for column in ("problem_version", "subfield"):
+        for column in ("problem_version", "subject", "subfield"):
             parts: dict[str, list[Scored]] = {}
             for row in scored:
                 if value := _described(row.item).get(column):
                     parts.setdefault(value, []).append(row)
             figures |= {part: grouping.accuracy(rows) for part, rows in sorted(parts.items())}
-        return {n: round(v, 2) for n, v in figures.items()} if self.rounded else figures
+        return figures
 
     def cluster(self, item: Item) -> str:
         return item.id

@@ -13,8 +13,11 @@ from valley.mathematics import number
 
 #: Words of the longest reply that is an answer as a whole.
 SHORT = 12
-#: Characters of the longest part of a reply that is searched for words of an answer.
+#: Characters that are searched for an answer: what comes after so many is not read.
 LONGEST = 100_000
+#: Characters that are normalised together: the marks on a letter are put in order by insertion,
+#: whose work grows with the square of their number.
+PIECE = 250
 #: Characters of the longest number; every one as long is a float.
 DIGITS = 300
 
@@ -53,8 +56,16 @@ _YES_NO = {
 
 
 def tidy(text: str) -> str:
-    """Full-width characters as plain ones, without Markdown's and LaTeX's marks."""
-    return unicodedata.normalize("NFKC", text).translate(_MARKS).strip()
+    """Full-width characters as plain ones, without Markdown's and LaTeX's marks; no more than
+    `LONGEST` characters."""
+    pieces: list[str] = []
+    left = LONGEST
+    for start in range(0, len(text), PIECE):
+        if left <= 0:
+            break
+        pieces.append(unicodedata.normalize("NFKC", text[start : start + PIECE])[:left])
+        left -= len(pieces[-1])
+    return "".join(pieces).translate(_MARKS).strip()
 
 
 def bare(text: str) -> str:
@@ -114,7 +125,7 @@ def refused(reply: str) -> bool:
 
 def letter(reply: str, options: Mapping[str, str]) -> str | None:
     """The option that a reply names, by its letter or by its text alone."""
-    said = tidy(final(reply))[:LONGEST]
+    said = tidy(final(reply))
     alone = said.strip(_EDGES)
     if alone.upper() in options and len(alone) == 1:
         return alone.upper()
@@ -221,7 +232,7 @@ def places(words: str, text: str) -> list[tuple[int, int]]:
 
 def yes_no(reply: str) -> str | None:
     """`Yes` or `No`, where a reply is one of them, begins with it or comes to it."""
-    said = tidy(final(reply))[:LONGEST].casefold()
+    said = tidy(final(reply)).casefold()
     if whole := _YES_NO.get(said.strip(_EDGES)):
         return whole
     if re.search(r"\byes\s*(?:/|,|or|and|\.)\s*no\b|\bno\s*(?:/|,|or|and|\.)\s*yes\b", said):
@@ -241,7 +252,7 @@ def yes_no(reply: str) -> str | None:
 
 def the_number(reply: str) -> float | None:
     """The number that a reply states, its currency, unit or percent sign aside; the only one."""
-    said = tidy(final(reply))[:LONGEST]
+    said = tidy(final(reply))
     if len(said) <= DIGITS and (plain := number(said.rstrip("%°").lstrip("€£¥"))) is not None:
         return float(plain)
     cues = [found for cue in _SAID.finditer(said) if (found := _NUMBER.findall(cue[1]))]
@@ -253,7 +264,7 @@ def the_number(reply: str) -> float | None:
 def says(reply: str, truth: str) -> bool | None:
     """Whether a reply in free words says the truth: the same words or number, or words that hold
     it. None where a long reply does neither."""
-    said, true = bare(final(reply))[:LONGEST], bare(truth)
+    said, true = bare(final(reply)), bare(truth)
     if said == true:
         return True
     value, wanted = the_number(reply), the_number(truth)

@@ -213,7 +213,7 @@ def strict_yes_no(item: Item, reply: str) -> bool | None:
     return found.lower() == item.answer.strip().lower()
 
 
-def rating(said: str) -> bool | None:
+def rating(said: str) -> bool:
     """A judge's `Correct` or `Incorrect`; neither is wrong, as in VLMEvalKit."""
     if said.startswith("Correct"):
         return True
@@ -239,8 +239,13 @@ class TempCompass:
             prompt = asking.prompt(
                 self.template, question=item.question, answer=item.answer, reply=reply
             )
-            right = asking.asked(judge, prompt, rating, 1)
+            right = self._judged(judge, prompt, rating)
         return Verdict(float(right or False), reply[:100], resolved=right is not None)
+
+    def _judged(self, judge: Judge | None, prompt: str, read: Callable[[str], bool]) -> bool | None:
+        """What a judge says, asked once at the temperature that VLMEvalKit has for it."""
+        system = asking.template("tempcompass_system")
+        return asking.asked(judge, prompt, read, 1, first=1.0, system=system)
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
         parts: dict[str, Sequence[Scored]] = {"Overall": scored}
@@ -266,7 +271,7 @@ class Captioning(TempCompass):
         question = item.cells.get("mc_question", item.question)
         truth = item.cells.get("mc_answer", item.answer)
         prompt = asking.prompt(self.template, question=question, reply=reply)
-        right = asking.asked(judge, prompt, lambda said: _captioned(said, truth), 1)
+        right = self._judged(judge, prompt, lambda said: _captioned(said, truth))
         return Verdict(float(right or False), resolved=right is not None)
 
 

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -39,15 +40,21 @@ def soft(reply: str, truths: Sequence[str]) -> list[float]:
 def distances(reply: str, truths: Sequence[str]) -> list[float]:
     """Levenshtein distances, by the length of the longer of the unchanged texts in capitals, as in
     VLMEvalKit. A truth that is no text raises AttributeError, as there."""
-    from rapidfuzz.distance import Levenshtein
-
     said, capitals = " ".join(reply.lower().split()), len(reply.upper())
-    found = []
+    distance, found = _levenshtein().distance, []
     for truth in truths:
         length = max(len(truth.upper()), capitals)
-        distance = Levenshtein.distance(" ".join(truth.lower().split()), said)
-        found.append(distance / length if length else 0.0)
+        apart = distance(" ".join(truth.lower().split()), said)
+        found.append(apart / length if length else 0.0)
     return found
+
+
+@cache
+def _levenshtein() -> Any:
+    """The module, which only these scorers need."""
+    from rapidfuzz.distance import Levenshtein
+
+    return Levenshtein
 
 
 def relaxed(reply: str, truths: Sequence[Any]) -> list[float]:
@@ -105,10 +112,8 @@ def _plain(text: str) -> str:
 
 def strict_distances(reply: str, truths: Sequence[Any]) -> list[float]:
     """Normalised Levenshtein distances of the texts that are compared."""
-    from rapidfuzz.distance import Levenshtein
-
-    said = _folded(reading.final(reply))
-    return [Levenshtein.normalized_distance(_folded(str(truth)), said) for truth in truths]
+    said, distance = _folded(reading.final(reply)), _levenshtein().normalized_distance
+    return [distance(_folded(str(truth)), said) for truth in truths]
 
 
 def _folded(text: str) -> str:
@@ -157,7 +162,7 @@ class Vqa:
     total: Callable[[Sequence[float]], float]
 
     def score(self, item: Item, reply: str, judge: Judge | None = None) -> Verdict:
-        truths = [str(truth) for truth in truths_of(item)]
+        truths = list(map(str, truths_of(item)))
         return Verdict(self.total(self.measure(reply, truths)), reply[:SHOWN])
 
     def figures(self, scored: Sequence[Scored]) -> dict[str, float]:
