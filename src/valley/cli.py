@@ -433,7 +433,10 @@ def serve(
     rate_limit: Annotated[
         str | None, typer.Option(help="requests for each key, such as 600/minute")
     ] = None,
-    engine: Annotated[str, typer.Option(help="what runs the model: local")] = "local",
+    engine: Annotated[str, typer.Option(help="what runs the model: local or vllm")] = "local",
+    vllm: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, an option of vLLM's engine; repeatable")
+    ] = None,
     served_name: Annotated[
         str | None, typer.Option(help="the model's name in requests; its last path part")
     ] = None,
@@ -445,7 +448,7 @@ def serve(
     from valley.model.files import locate
     from valley.model.memory import check_memory
     from valley.serve.run import serve as run
-    from valley.serve.settings import Settings
+    from valley.serve.settings import Settings, vllm_options
 
     directory = locate(model, revision)
     settings = Settings(
@@ -459,11 +462,13 @@ def serve(
         engine=engine,
         device=device,
         dtype=dtype,
+        vllm=vllm_options(vllm or ()),
         allow_urls=allow_urls,
         media_root=media_root,
         rate_limit=rate_limit,
     )
-    check_memory(directory, device, dtype)
+    if engine == "local":
+        check_memory(directory, device, dtype)
     run(settings)
 
 

@@ -196,10 +196,10 @@ class ValleyProcessor(Encoder):
         return [self.planner.plan(size, budget) for size in sizes]
 
     def _get_num_multimodal_tokens(
-        self, image_sizes: Sequence[tuple[int, int]] | None = None, **kwargs: Any
+        self, image_sizes: Sequence[tuple[int, int]] | None = None, **limits: Any
     ) -> MultiModalData:
         """Token and patch counts of pictures of `(height, width)`, for serving engines."""
-        plans = self._plans([(width, height) for height, width in image_sizes or ()], {})
+        plans = self._plans([(width, height) for height, width in image_sizes or ()], limits)
         return MultiModalData(
             num_image_tokens=[plan.num_tokens for plan in plans],
             num_image_patches=[_rows(plan) for plan in plans],
