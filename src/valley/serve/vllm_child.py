@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from vllm import EngineArgs, LLMEngine
 from vllm.platforms import current_platform
 
@@ -39,6 +40,8 @@ def load(options: dict[str, Any]) -> VllmScheduler:
     """Published checkpoints are shown to vLLM in the native layout."""
     directory, device = options["directory"], current_platform.device_type
     arguments = DEFAULTS | (CPU_DEFAULTS if device == "cpu" else {}) | options["vllm"]
+    if device == "cpu":  # a first log-probability would wait for a compiler
+        torch.compiler.set_stance("force_eager")
     dtype = str(resolve_dtype(directory, device, options["dtype"])).removeprefix("torch.")
     with TemporaryDirectory(prefix="valley-") as folder:
         view = native_view(Path(directory), Path(folder) / "native")
