@@ -6,7 +6,6 @@ import gc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from valley.types import Request
 from .asking import CLIP, REQUESTS, SAMPLING, Answered, about, conversation, local
 from .checkpoints import checkpoint  # noqa: F401
 
-NAMES = ("nano", "valley2_5-published", "valley2-native", "sail_vl-published", "sail_vl2-native")
+NAMES = ("nano", "valley2_5-published")
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +32,21 @@ def expected(checkpoint: Any) -> dict[str, list[Answered]]:  # noqa: F811
 class Engine:
     """vLLM over a checkpoint, asked through its chat API and through our scheduler."""
 
-    def __init__(self, directory: Path, answers: list[Answered]) -> None:
+    def __init__(self, directory: Path, context: int, answers: list[Answered]) -> None:
         from vllm import LLM
 
+        from valley.serve.vllm_child import DEFAULTS
         from valley.serve.vllm_scheduler import VllmScheduler
 
-        with TemporaryDirectory() as folder:
-            self.llm = LLM(
-                str(native_view(directory, Path(folder) / "view")),
-                dtype="float32",
-                enforce_eager=True,
-                max_model_len=4096 if answers[-1].ids[-1] < 1000 else 16_384,
-                max_num_batched_tokens=8192,
-                kv_cache_memory_bytes=2**29,
-            )
+        self.llm = LLM(
+            str(directory),
+            dtype="float32",
+            enforce_eager=True,
+            max_model_len=context,
+            max_num_batched_tokens=8192,
+            kv_cache_memory_bytes=2**29,
+            structured_outputs_config=DEFAULTS["structured_outputs_config"],
+        )
         self.processor = self.llm.renderer.mm_processor.info.processor
         self.scheduler = VllmScheduler(self.llm.llm_engine, self.processor)
         self.answers = answers
@@ -83,10 +83,13 @@ class Engine:
 @pytest.fixture(scope="module", params=NAMES)
 def engine(
     request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
     checkpoint: Any,  # noqa: F811
     expected: dict[str, list[Answered]],
 ) -> Iterator[Engine]:
-    yield Engine(checkpoint(request.param), expected[request.param])
+    name = request.param
+    directory = native_view(checkpoint(name), tmp_path_factory.mktemp("view") / name)
+    yield Engine(directory, 4096 if name == "nano" else 16_384, expected[name])
     gc.collect()
 
 
