@@ -19,7 +19,7 @@ from valley.types import Request
 from .asking import CLIP, REQUESTS, SAMPLING, Answered, about, conversation, local
 from .checkpoints import checkpoint  # noqa: F401
 
-NAMES = ("nano", "valley2_5-published")
+NAMES = ("nano", "valley2_5-published", "valley2-native", "sail_vl-published", "sail_vl2-native")
 
 
 @pytest.fixture(scope="module")
