@@ -17,13 +17,12 @@ from valley.serve.wire import Ask
 from valley.types import Request
 
 from .asking import CLIP, REQUESTS, SAMPLING, Answered, about, conversation, local
-from .checkpoints import checkpoint  # noqa: F401
 
 NAMES = ("nano", "valley2_5-published", "valley2-native", "sail_vl-published", "sail_vl2-native")
 
 
 @pytest.fixture(scope="module")
-def expected(checkpoint: Any) -> dict[str, list[Answered]]:  # noqa: F811
+def expected(checkpoint: Any) -> dict[str, list[Answered]]:
     """Asked before vLLM rewrites the decoders' classes."""
     torch.set_num_threads(1)
     return {name: local(checkpoint(name), (*REQUESTS, CLIP)) for name in NAMES}
@@ -84,7 +83,7 @@ class Engine:
 def engine(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    checkpoint: Any,  # noqa: F811
+    checkpoint: Any,
     expected: dict[str, list[Answered]],
 ) -> Iterator[Engine]:
     name = request.param

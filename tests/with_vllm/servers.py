@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ import pytest
 import torch
 
 from serve.conftest import wait_until
+from valley.processing import ValleyProcessor
+from valley.types import Budget
 
 from .asking import CARD, CLIP, FLAT, MEDIA, SAMPLING, TALL, Answered, about, local
-from .checkpoints import checkpoint  # noqa: F401
 
 REQUESTS = (
     about("What is the price?", CARD),
@@ -83,7 +85,7 @@ def running(command: list[str], url: str | None = None, ready: str = "/ready") -
 
 
 @pytest.fixture(scope="module")
-def published(checkpoint: Any) -> tuple[Path, list[Answered]]:  # noqa: F811
+def published(checkpoint: Any) -> tuple[Path, list[Answered]]:
     torch.set_num_threads(1)
     directory = checkpoint("valley2-published")
     return directory, local(directory, REQUESTS)
@@ -124,7 +126,7 @@ def test_our_server_refuses_what_does_not_fit(ours: openai.OpenAI) -> None:
 
 
 @pytest.fixture(scope="module")
-def native(checkpoint: Any) -> tuple[Path, list[Answered]]:  # noqa: F811
+def native(checkpoint: Any) -> tuple[Path, list[Answered]]:
     directory = checkpoint("sail_vl-native")
     return directory, local(directory, REQUESTS[:3])
 
@@ -152,6 +154,16 @@ def test_their_server_sees_the_ids_and_says_the_tokens_of_the_local_engine(
         assert reply.prompt_token_ids == wanted.ids
         said = tuple(reply.choices[0].token_ids)
         assert said[: len(wanted.reply.token_ids)] == wanted.reply.token_ids
+
+
+def test_their_server_takes_limits_of_vision(
+    theirs: openai.OpenAI, native: tuple[Path, list[Answered]]
+) -> None:
+    one = replace(REQUESTS[0], budget=Budget(max_tiles=1))
+    wanted = ValleyProcessor.from_pretrained(native[0]).encode(one).input_ids
+    limits = {"mm_processor_kwargs": {"max_tiles": 1}, "return_token_ids": True}
+    assert ask(theirs, 0, extra_body=limits).prompt_token_ids == wanted
+    assert len(wanted) < len(native[1][0].ids)
 
 
 def test_their_server_lives_on_after_requests_that_cannot_be_answered(

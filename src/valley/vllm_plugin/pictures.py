@@ -23,7 +23,7 @@ from vllm.multimodal.processing import (
 )
 
 from valley.processing import ValleyProcessor
-from valley.types import Budget, Size
+from valley.types import Size
 
 #: Sides of pictures among which the costliest is looked for.
 SIDES = (28, 224, 448, 896, 1344, 2240, 4480)
@@ -71,9 +71,8 @@ class PictureInfo(BaseProcessingInfo):
         return max(product(SIDES, SIDES), key=self.tokens)
 
     def tokens(self, size: Size) -> int:
-        planner = self.processor.planner
-        asked = Budget(**self.ctx.get_merged_mm_kwargs({}))
-        return planner.plan(size, planner.budget(asked)).num_tokens
+        budget = self.processor.budget(self.ctx.get_merged_mm_kwargs({}))
+        return self.processor.planner.plan(size, budget).num_tokens
 
 
 class LargestPicture(BaseDummyInputsBuilder[PictureInfo]):
@@ -109,9 +108,8 @@ class PictureProcessor(BaseMultiModalProcessor[PictureInfo]):
             raise ValueError(
                 f"the prompt has {found} {processor.image_token}, {number} images given"
             )
-        planner = processor.planner
-        budget = planner.shared(planner.budget(Budget(**limits)), number)
-        if planner.family.cuts_tiles and budget.max_tiles is not None:
+        budget = processor.budget(limits, number)
+        if processor.planner.family.cuts_tiles and budget.max_tiles is not None:
             limits["max_tiles"] = budget.max_tiles
         return super().apply(replace(inputs, hf_processor_mm_kwargs=limits), timing_ctx)
 
