@@ -7,7 +7,13 @@ import sys
 import valley
 
 #: Modules that need more than the base dependencies, and what their import asks for.
-EXTRAS: dict[str, str] = {}
+EXTRAS: dict[str, str] = dict.fromkeys(
+    (
+        *(f"valley.vllm_plugin.{name}" for name in ("chat", "model", "pictures", "requests")),
+        *("valley.serve.vllm_child", "valley.serve.vllm_scheduler"),
+    ),
+    "vllm",
+)
 
 
 def main() -> None:

@@ -309,6 +309,11 @@ def test_counts_for_serving_engines(tiny_processor: ValleyProcessor) -> None:
     assert sum(data.num_image_tokens) == placeholders
     assert data.num_image_patches == output["image_grid_thw"].prod(-1).tolist()
     assert data.num_image_tokens[:2] == [4, 10]
+    fewer = tiny_processor._get_num_multimodal_tokens(sizes, max_pixels=28 * 28 * 8)
+    assert fewer.num_image_tokens[0] == 4
+    assert max(fewer.num_image_tokens) <= 8
+    with pytest.raises(ValueError, match="no_such_option"):
+        tiny_processor._get_num_multimodal_tokens(sizes, no_such_option=1)
 
 
 @pytest.mark.parametrize(

@@ -493,7 +493,10 @@ def serve(
     rate_limit: Annotated[
         str | None, typer.Option(help="requests for each key, such as 600/minute")
     ] = None,
-    engine: Annotated[str, typer.Option(help="what runs the model: local")] = "local",
+    engine: Annotated[str, typer.Option(help="what runs the model: local or vllm")] = "local",
+    vllm: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, an option of vLLM's engine; repeatable")
+    ] = None,
     stall_seconds: Annotated[
         float, typer.Option(help="an engine that is silent for so long is started again")
     ] = 600.0,
@@ -508,7 +511,7 @@ def serve(
     from valley.model.files import locate
     from valley.model.memory import check_memory
     from valley.serve.run import serve as run
-    from valley.serve.settings import Settings
+    from valley.serve.settings import Settings, vllm_options
 
     directory = locate(model, revision)
     settings = Settings(
@@ -522,12 +525,14 @@ def serve(
         engine=engine,
         device=device,
         dtype=dtype,
+        vllm=vllm_options(vllm or ()),
         allow_urls=allow_urls,
         media_root=media_root,
         rate_limit=rate_limit,
         stall_seconds=stall_seconds,
     )
-    check_memory(directory, device, dtype)
+    if engine == "local":
+        check_memory(directory, device, dtype)
     run(settings)
 
 

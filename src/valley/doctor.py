@@ -15,7 +15,7 @@ import torch
 from rich.table import Table
 
 from valley.counting import render_table
-from valley.engine.local import default_device
+from valley.engine.placing import default_device
 from valley.model.files import NANO
 from valley.model.memory import available_memory, gibibytes
 

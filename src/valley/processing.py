@@ -186,20 +186,24 @@ class ValleyProcessor(Encoder):
         return self.image_token
 
     def _plans(self, sizes: Sequence[tuple[int, int]], limits: Mapping[str, Any]) -> list[Plan]:
+        budget = self.budget(limits, len(sizes))
+        return [self.planner.plan(size, budget) for size in sizes]
+
+    def budget(self, limits: Mapping[str, Any], number: int = 1) -> Budget:
+        """The limits of each of `number` pictures, where a call sets those in `limits`."""
         try:
             asked = Budget(**limits)
         except TypeError:
             raise ValueError(
                 f"unknown option among {', '.join(limits)}: see ValleyProcessor"
             ) from None
-        budget = self.planner.shared(self.planner.budget(asked), len(sizes))
-        return [self.planner.plan(size, budget) for size in sizes]
+        return self.planner.shared(self.planner.budget(asked), number)
 
     def _get_num_multimodal_tokens(
-        self, image_sizes: Sequence[tuple[int, int]] | None = None, **kwargs: Any
+        self, image_sizes: Sequence[tuple[int, int]] | None = None, **limits: Any
     ) -> MultiModalData:
         """Token and patch counts of pictures of `(height, width)`, for serving engines."""
-        plans = self._plans([(width, height) for height, width in image_sizes or ()], {})
+        plans = self._plans([(width, height) for height, width in image_sizes or ()], limits)
         return MultiModalData(
             num_image_tokens=[plan.num_tokens for plan in plans],
             num_image_patches=[_rows(plan) for plan in plans],

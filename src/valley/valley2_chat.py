@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText, BatchFeature
 
 import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import black
-from valley.engine.local import default_device
+from valley.engine.placing import default_device
 from valley.families.valley2_published import MAX_PICTURES, MAX_PIXELS, rewrite_chat
 from valley.processing import ValleyProcessor, as_published
 from valley.types import Budget

@@ -16,7 +16,8 @@ import valley
 from model.pictures import picture
 from valley import Budget, Sampling
 from valley.chat import Chat
-from valley.engine.local import LocalEngine, resolve_dtype
+from valley.engine.local import LocalEngine
+from valley.engine.placing import resolve_dtype
 from valley.media.video import Clip
 from valley.types import Request, Video
 

@@ -13,7 +13,8 @@ from PIL import Image as PILImage
 from valley.engine.local import LocalEngine
 from valley.planning import Planner
 from valley.serve.admission import Admission
-from valley.serve.scheduler import Job, Scheduler
+from valley.serve.jobs import Job
+from valley.serve.scheduler import Scheduler
 from valley.serve.schemas import ChatRequest
 from valley.serve.settings import Settings
 from valley.types import Sampling

@@ -11,7 +11,8 @@ from valley.engine.local import LocalEngine
 from valley.model.files import NANO
 from valley.planning import Planner
 from valley.schema import schema_text
-from valley.serve.scheduler import Job, Scheduler
+from valley.serve.jobs import Job
+from valley.serve.scheduler import Scheduler
 from valley.serve.wire import Ask
 from valley.types import Image, Message, Request, Sampling
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -29,11 +27,11 @@ import valley.auto  # noqa: F401  (registers the native classes)
 from valley.encoding import Encoded
 from valley.engine.constraint import Constraint, RowConstraints, Vocabulary
 from valley.engine.features import FeatureCache
-from valley.engine.stopping import Cancelled, RepetitionStop
+from valley.engine.placing import default_device, resolve_dtype
+from valley.engine.stopping import Cancelled, RepetitionStop, stop_ids
 from valley.engine.streaming import TextStream
 from valley.engine.widening import multiplies_bfloat16, widen
 from valley.grounding import boxes_in
-from valley.model.files import read_json
 from valley.processing import ValleyProcessor
 from valley.prompt import IGNORE_INDEX, Parsed, parse_reply
 from valley.types import FinishReason, Reply, Request, Sampling, Usage
@@ -55,7 +53,7 @@ class LocalEngine:
         self.features = FeatureCache(model)
         self.processor = processor
         self.batch_size = batch_size
-        self.stop_ids = _stop_ids(model, processor)
+        self.stop_ids = stop_ids(model.generation_config.eos_token_id, processor)
         self.pad_id = processor.tokenizer.pad_token_id or self.stop_ids[0]
 
     @classmethod
@@ -277,40 +275,3 @@ class LocalEngine:
             raw=raw,
             token_ids=tuple(ids[:end]),
         )
-
-
-def _stop_ids(model: PreTrainedModel, processor: ValleyProcessor) -> list[int]:
-    """What ends a reply: the checkpoint's own end tokens and the token that closes a turn.
-
-    A base decoder's generation_config may know only the end of a text.
-    """
-    stored = model.generation_config.eos_token_id
-    ids = stored if isinstance(stored, list) else [stored]
-    closing = processor.tokenizer.convert_tokens_to_ids(processor.chat.turn_close)
-    ids = [closing, *ids, processor.tokenizer.eos_token_id]
-    return list(dict.fromkeys(number for number in ids if number is not None))
-
-
-def default_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def resolve_dtype(
-    directory: str | os.PathLike[str], device: str, dtype: str | torch.dtype | None
-) -> torch.dtype:
-    """The dtype to load in. float16 computes at next to no speed on a CPU: a checkpoint's own
-    becomes float32 there, a caller's is honoured with a warning."""
-    if dtype is not None:
-        chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-        if chosen not in (torch.float32, torch.bfloat16, torch.float16):
-            raise ValueError(f"dtype {dtype!r} is not one of float32, bfloat16, float16")
-        if chosen == torch.float16 and device == "cpu":
-            warnings.warn(
-                "float16 is very slow on a CPU: bfloat16 or float32 is faster", stacklevel=2
-            )
-        return chosen
-    config = read_json(Path(directory) / "config.json")
-    stored = getattr(torch, str(config.get("dtype") or config.get("torch_dtype")), torch.float32)
-    return torch.float32 if stored == torch.float16 and device == "cpu" else stored

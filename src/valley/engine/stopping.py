@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria
 
+from valley.processing import ValleyProcessor
+
 #: A tail is a loop when one block of at most `MAX_PERIOD` tokens fills `MIN_SPAN` tokens or more
 #: and at least `MIN_REPEATS` times.
 MAX_PERIOD = 64
@@ -61,3 +63,14 @@ class Cancelled(StoppingCriteria):
         return torch.full(
             (len(input_ids),), self.event.is_set(), dtype=torch.bool, device=input_ids.device
         )
+
+
+def stop_ids(stored: int | list[int] | None, processor: ValleyProcessor) -> list[int]:
+    """What ends a reply: the checkpoint's own end tokens and the token that closes a turn.
+
+    A base decoder's generation_config, whose `stored` ones are, may know only the end of a text.
+    """
+    ids = stored if isinstance(stored, list) else [stored]
+    closing = processor.tokenizer.convert_tokens_to_ids(processor.chat.turn_close)
+    ids = [closing, *ids, processor.tokenizer.eos_token_id]
+    return list(dict.fromkeys(number for number in ids if number is not None))

@@ -37,6 +37,9 @@ class TileBranch(nn.Module):
         if (kind := sizes.pop("kind")) not in CONNECTORS:
             raise ValueError(f"connector kind {kind!r} is not one of {', '.join(CONNECTORS)}")
         self.tower = SiglipVisionModel._from_config(vision)
+        self.tower.use_head = (
+            False  # its one vector is read by nobody; checkpoints carry its weights
+        )
         self.connector = CONNECTORS[kind](vision.hidden_size, out_size=width, **sizes)
         self.tiling = AnyResolution(record["name"], **record["view"])
 

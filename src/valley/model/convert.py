@@ -87,9 +87,9 @@ def convert(source: Path, target: Path, layout: Layout) -> int:
         part = {name: tensor for name, tensor in tensors.items() if files[name] == file}
         _write_weights(target / file, part)
     if index := read_json(source / INDEX):
-        _write_json(target / INDEX, {**index, "weight_map": files})
-    _write_json(target / "config.json", _config(source, config, layout))
-    _copy_companions(source, target)
+        write_json(target / INDEX, {**index, "weight_map": files})
+    write_json(target / "config.json", _config(source, config, layout))
+    copy_companions(source, target)
     if {name: tensor.digest() for name, tensor in tensors.items()} != digests(target):
         raise ValueError(f"{target} is not bit-equal to {source}: delete it and try again")
     return len(tensors)
@@ -142,11 +142,17 @@ def _config(source: Path, config: dict[str, Any], layout: Layout) -> dict[str, A
     family = family_of(config)
     published = is_published(config, family)
     if published and layout == "native":
-        native = family.layout.to_native(config, tensor_shapes(source))
-        return native | {"image_token_id": token_id(source, family.chat.image_token)}
+        return native_json(source, config)
     if not published and layout == "published":
         return family.layout.to_published(config)
     return {key: value for key, value in config.items() if key != "auto_map"}
+
+
+def native_json(source: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The native config.json of a published checkpoint."""
+    family = family_of(config)
+    native = family.layout.to_native(config, tensor_shapes(source))
+    return native | {"image_token_id": token_id(source, family.chat.image_token)}
 
 
 def _write_weights(target: Path, tensors: dict[str, Tensor]) -> None:
@@ -164,7 +170,8 @@ def _write_weights(target: Path, tensors: dict[str, Tensor]) -> None:
             writer.writelines(tensor.chunks())
 
 
-def _copy_companions(source: Path, target: Path) -> None:
+def copy_companions(source: Path, target: Path) -> None:
+    """Copy tokenizer, templates, limits and licences, without what would point at Python."""
     for pattern in COPIED:
         for file in source.glob(pattern):
             if file.is_file():
@@ -172,7 +179,7 @@ def _copy_companions(source: Path, target: Path) -> None:
     for name in CLEANED:
         if content := read_json(source / name):
             content.pop("auto_map", None)
-            _write_json(target / name, content)
+            write_json(target / name, content)
 
 
 def digests(directory: Path) -> dict[str, str]:
@@ -180,5 +187,6 @@ def digests(directory: Path) -> dict[str, str]:
     return {name: tensor.digest() for name, tensor in tensors_of(directory).items()}
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Indented, as checkpoints have it."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

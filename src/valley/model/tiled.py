@@ -68,8 +68,6 @@ class TiledModel(VisionLanguageModel):
 
 
 class TiledForConditionalGeneration(PublishedChat, VisionLanguageForConditionalGeneration):
-    base_class = TiledModel
-
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any
@@ -105,13 +103,28 @@ class TiledForConditionalGeneration(PublishedChat, VisionLanguageForConditionalG
         return super().generate(inputs, *args, **kwargs)
 
 
+class SailVLModel(TiledModel):
+    config: SailVLConfig
+
+
 class SailVLForConditionalGeneration(TiledForConditionalGeneration):
     config: SailVLConfig
+    base_class = SailVLModel
+
+
+class SailVL2Model(TiledModel):
+    config: SailVL2Config
 
 
 class SailVL2ForConditionalGeneration(TiledForConditionalGeneration):
     config: SailVL2Config
+    base_class = SailVL2Model
+
+
+class ValleyInternVLModel(TiledModel):
+    config: ValleyInternVLConfig
 
 
 class ValleyInternVLForConditionalGeneration(TiledForConditionalGeneration):
     config: ValleyInternVLConfig
+    base_class = ValleyInternVLModel

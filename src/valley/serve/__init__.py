@@ -7,6 +7,7 @@ kept alive); its answer `channels` (thinking told apart), `completion`, `answers
 `streams`. Errors are those of `errors` and `failures`, numbers those of `metrics`. `page/` is the
 web page.
 
-Engine process: `child`, `preparing` media opened ahead, `scheduler` many requests over one model,
-`reply` tokens into text. `wire` is what the two say to each other.
+Engine process: `engine_process` its loop, `preparing` media opened ahead, `jobs` what it has to
+do, `reply` tokens into text; `child` and `scheduler` run the local engine, `vllm_child` and
+`vllm_scheduler` vLLM's. `wire` is what the two processes say to each other.
 """

@@ -1,123 +1,18 @@
-"""The engine process: `python -m valley.serve.child FD`, started by the supervisor.
-
-Its first order says which model to load, so that a process may wait with all modules imported.
-
-The main thread runs the model; one thread reads what the front says, a few open and encode media
-and hand the result over. It ends when the front has gone.
-"""
+"""The engine process that runs the model with the local engine."""
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
-from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any, BinaryIO
+from typing import Any
 
-from valley.encoding import Encoded
 from valley.engine.local import LocalEngine
-from valley.media.limits import Limits
-from valley.planning import Planner
-from valley.serve.preparing import Preparer
-from valley.serve.scheduler import Event, Job, Scheduler, failed
-from valley.serve.wire import Ask, Frame, events_frame, read
+from valley.serve.engine_process import main
+from valley.serve.scheduler import Scheduler
 
 
-class Child:
-    """One engine behind one socket."""
-
-    def __init__(self, channel: socket.socket, file: BinaryIO, options: dict[str, Any]) -> None:
-        directory = options["directory"]
-        self._channel, self._file = channel, file
-        self._limits = Limits(**options["limits"])
-        self._planner = Planner.of(directory)
-        self.engine = LocalEngine.from_checkpoint(directory, options["device"], options["dtype"])
-        self.scheduler = Scheduler(self.engine)
-        self._preparer = Preparer(self._encode, self._encoded)
-        #: What other threads want the main thread to do.
-        self._orders: SimpleQueue[Callable[[], list[Event]]] = SimpleQueue()
-
-    def run(self) -> None:
-        """Answer for ever."""
-        text: Any = self.engine.model.config.get_text_config()
-        tokenizer = self.engine.processor.tokenizer.backend_tokenizer.to_str().encode()
-        ready = {"kind": "ready", "context": text.max_position_embeddings}
-        self._channel.sendall(Frame(ready, (tokenizer,)).encode())
-        Thread(target=self._listen, daemon=True).start()
-        while True:
-            self._tell(self._follow_orders())
-            self._preparer.ahead(self.scheduler.waiting)
-            events = self.scheduler.turn()
-            self._tell(events, busy=bool(self.scheduler.waiting) or not self.scheduler.idle)
-
-    def _follow_orders(self) -> list[Event]:
-        """Do what was asked meanwhile; with nothing else to do, wait for it."""
-        events: list[Event] = []
-        try:
-            events += self._orders.get(block=self.scheduler.idle)()
-            while True:
-                events += self._orders.get(block=False)()
-        except Empty:
-            return events
-
-    def _tell(self, events: list[Event], busy: bool = False) -> None:
-        """Say what happened; whoever is busy says so even where nothing did."""
-        if events or busy:
-            running, waiting = len(self.scheduler.running), len(self.scheduler.waiting)
-            self._channel.sendall(events_frame(events, running, waiting).encode())
-
-    def _listen(self) -> None:
-        """Take the front's words as orders; without a front there is nothing left to do."""
-        while frame := read(self._file.read):
-            number = frame.body["id"]
-            if frame.body["kind"] == "ask":
-                job = Job(number, Ask.of(frame))
-                self._orders.put(lambda job=job: self._submit(job))  # type: ignore[misc]
-            else:
-                self._orders.put(lambda number=number: self._cancel(number))  # type: ignore[misc]
-        os._exit(0)
-
-    def _submit(self, job: Job) -> list[Event]:
-        self.scheduler.waiting.append(job)
-        return []
-
-    def _cancel(self, number: int) -> list[Event]:
-        self.scheduler.cancel(number)
-        return []
-
-    def _encode(self, ask: Ask) -> Encoded:
-        opened = self._planner.open(ask.request, self._limits)
-        encoded: Encoded = self.engine.processor.encode(opened)
-        if len(encoded.input_ids) != ask.prompt_tokens:
-            raise RuntimeError(f"planned {ask.prompt_tokens} tokens, got {len(encoded.input_ids)}")
-        return encoded
-
-    def _encoded(self, job: Job, result: Encoded | Exception) -> None:
-        """Called by the threads that encode."""
-
-        def order() -> list[Event]:
-            if isinstance(result, Exception):
-                self.scheduler.drop(job)
-                return [failed(job.number, result)]
-            job.encoded = result
-            return []
-
-        self._orders.put(order)
-
-
-def main() -> None:
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    file = channel.makefile("rb")
-    if load := read(file.read):
-        try:
-            child = Child(channel, file, load.body)
-        except Exception as error:
-            reason = " ".join(str(error).split())[:400]
-            sys.exit(f"valley: the model cannot be loaded ({type(error).__name__}): {reason}")
-        child.run()
+def load(options: dict[str, Any]) -> Scheduler:
+    engine = LocalEngine.from_checkpoint(options["directory"], options["device"], options["dtype"])
+    return Scheduler(engine)
 
 
 if __name__ == "__main__":
-    main()
+    main(load)

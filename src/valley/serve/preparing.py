@@ -8,7 +8,7 @@ from threading import Condition, Thread
 from typing import TypeAlias
 
 from valley.encoding import Encoded
-from valley.serve.scheduler import Job
+from valley.serve.jobs import Job
 from valley.serve.wire import Ask
 
 Result: TypeAlias = Encoded | Exception

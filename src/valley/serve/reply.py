@@ -7,9 +7,10 @@ from typing import Any
 
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from valley.engine.sampling import Chooser, Chosen
+from valley.engine.sampling import Chosen
 from valley.engine.stopping import MIN_SPAN, loop_period
 from valley.engine.streaming import Pieces
+from valley.processing import ValleyProcessor
 from valley.types import FinishReason, Sampling
 
 #: Tokens between two looks for a loop.
@@ -49,19 +50,14 @@ class ReplyWriter:
     """Writes one reply. `finish` says why it ended, None while it goes on."""
 
     def __init__(
-        self,
-        chooser: Chooser,
-        sampling: Sampling,
-        tokenizer: Any,
-        hidden: Collection[int],
-        ends: Collection[int],
+        self, sampling: Sampling, processor: ValleyProcessor, ends: Collection[int]
     ) -> None:
-        self.chooser = chooser
+        """`ends`: tokens that end it."""
         self.tokens: list[int] = []
         self.finish: FinishReason | None = None
-        self._ends, self._tokenizer = frozenset(ends), tokenizer
+        self._ends, self._tokenizer = frozenset(ends), processor.tokenizer
         self._most = sampling.max_new_tokens
-        self._pieces = Pieces(tokenizer.decode, {*hidden, *ends})
+        self._pieces = Pieces(processor.tokenizer.decode, {*processor.hidden_ids, *ends})
         self._stops = StopStrings(sampling.stop)
 
     def add(self, chosen: Chosen, report: bool) -> dict[str, Any]:

@@ -6,42 +6,21 @@ a long prompt neither waits for ever nor holds up the others. Requests are taken
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from valley.encoding import Encoded
 from valley.engine.constraint import Constraint
 from valley.engine.local import MAX_BATCH_TOKENS, LocalEngine
 from valley.engine.running import Filling, Rows
 from valley.engine.sampling import Chooser
-from valley.serve.errors import place_of
+from valley.processing import ValleyProcessor
+from valley.serve.jobs import Event, Job, failed
 from valley.serve.reply import ReplyWriter
-from valley.serve.wire import Ask
-
-logger = logging.getLogger("valley.serve")
-Event = dict[str, Any]
-
-
-@dataclass
-class Job:
-    """A request, and what it becomes once its media are open."""
-
-    number: int
-    ask: Ask
-    encoded: Encoded | None = None
-    prompt: list[int] = field(default_factory=list)
-    arrived: float = field(default_factory=time.monotonic)
-
-    @property
-    def length(self) -> int:
-        """Columns that the job may come to fill."""
-        return self.ask.prompt_tokens + self.ask.sampling.max_new_tokens
 
 
 @dataclass
@@ -50,6 +29,7 @@ class Running:
 
     job: Job
     choice: int
+    chooser: Chooser
     writer: ReplyWriter
 
 
@@ -70,6 +50,15 @@ class Scheduler:
         self.running: list[Running] = []
         self._rows = Rows()
         self._filling: tuple[Filling, list[list[Running]]] | None = None
+
+    @property
+    def processor(self) -> ValleyProcessor:
+        return self.engine.processor
+
+    @property
+    def context(self) -> int:
+        text: Any = self.engine.model.config.get_text_config()
+        return int(text.max_position_embeddings)
 
     @property
     def idle(self) -> bool:
@@ -107,7 +96,7 @@ class Scheduler:
             waited = time.monotonic() - job.arrived
             try:
                 prompt = self._embedded(job)
-                rows = [Running(job, n, self._writer(job, n)) for n in range(job.ask.choices)]
+                rows = [self._row(job, choice) for choice in range(job.ask.choices)]
             except Exception as error:  # whatever it is, its mates go on
                 events.append(failed(job.number, error))
                 continue
@@ -164,7 +153,7 @@ class Scheduler:
         events = []
         for row, scores in zip(rows, logits, strict=True):
             try:
-                chosen = row.writer.chooser.choose(scores)
+                chosen = row.chooser.choose(scores)
             except Exception as error:  # whatever it is, its mates go on
                 row.writer.finish = "stop"
                 events.append(failed(row.job.number, error))
@@ -180,21 +169,11 @@ class Scheduler:
             self._rows.take([i for i, row in enumerate(self.running) if id(row) in kept])
             self.running = rows
 
-    def _writer(self, job: Job, choice: int) -> ReplyWriter:
+    def _row(self, job: Job, choice: int) -> Running:
         sampling, prompt = job.ask.sampling, job.prompt
-        processor = self.engine.processor
         constraint = None
         if sampling.schema is not None:
             constraint = Constraint(self.engine.vocabulary, sampling.schema, len(prompt))
         chooser = Chooser(prompt, sampling, constraint, job.ask.log_probs, choice)
         ends = {*self.engine.stop_ids, self.engine.pad_id}
-        return ReplyWriter(chooser, sampling, processor.tokenizer, processor.hidden_ids, ends)
-
-
-def failed(number: int, error: Exception) -> Event:
-    """The event of a request that cannot be answered: the user's mistake or ours."""
-    mistake = isinstance(error, ValueError)
-    if not mistake:
-        logger.error("%s at %s", type(error).__name__, place_of(error))
-    text = str(error) if mistake else f"the engine failed: {type(error).__name__}"
-    return {"id": number, "failed": text, "status": 400 if mistake else 500}
+        return Running(job, choice, chooser, ReplyWriter(sampling, self.processor, ends))

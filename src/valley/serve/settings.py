@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from valley.media.limits import Limits
 
 #: The module that is an engine process, by the name of the engine.
-ENGINES = {"local": "valley.serve.child"}
+ENGINES = {"local": "valley.serve.child", "vllm": "valley.serve.vllm_child"}
 #: Ports that media may be fetched from.
 URL_PORTS = frozenset({80, 443})
 
@@ -19,7 +22,8 @@ URL_PORTS = frozenset({80, 443})
 class Settings:
     """`model`: the name that clients use. `api_keys`: without any, everybody who reaches the port
     may ask. `hosts`: names in the Host header besides those of this machine; "*" allows all.
-    `rate_limit`: requests for each key, such as "600/minute"; None for no limit.
+    `rate_limit`: requests for each key, such as "600/minute"; None for no limit. `vllm`: options of
+    vLLM's engine by their names in its `EngineArgs`.
 
     `max_body`: bytes of a request. `max_media`: pictures and clips of one; `max_queue`: requests
     that may be open at once; `max_queue_bytes`: and the bytes of their bodies. `stall_seconds`: an
@@ -36,6 +40,7 @@ class Settings:
     engine: str = "local"
     device: str | None = None
     dtype: str | None = None
+    vllm: Mapping[str, Any] = field(default_factory=dict)
     allow_urls: bool = False
     media_root: Path | None = None
     rate_limit: str | None = None
@@ -58,10 +63,21 @@ class Settings:
             raise ValueError(f"unknown engine {self.engine!r}: use {', '.join(ENGINES)}")
         if self.stall_seconds <= 0:
             raise ValueError(f"--stall-seconds must be positive, got {self.stall_seconds}")
+        self._check_vllm()
         if any(len(key) < 8 or not key.isascii() for key in self.api_keys):
             raise ValueError("an API key needs at least 8 ASCII characters")
         if self.media_root is not None and not self.media_root.is_dir():
             raise ValueError(f"--media-root {self.media_root} is not a folder")
+
+    def _check_vllm(self) -> None:
+        if self.engine != "vllm":
+            if self.vllm:
+                raise ValueError("--vllm sets options of vLLM: give --engine vllm too")
+            return
+        if self.device is not None:
+            raise ValueError("vLLM runs on the device it is built for: leave out --device")
+        if find_spec("vllm") is None:
+            raise ValueError("--engine vllm needs vLLM in this environment: see docs/serving.md")
 
     @property
     def loopback(self) -> bool:
@@ -95,4 +111,19 @@ class Settings:
             "device": self.device,
             "dtype": self.dtype,
             "limits": limits,
+            "vllm": dict(self.vllm),
         }
+
+
+def vllm_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """`NAME=VALUE`, as vLLM's command line names its options; a value is JSON, or else a word."""
+    found = {}
+    for pair in pairs:
+        name, given, value = pair.partition("=")
+        if not (name and given):
+            raise ValueError(f"--vllm {pair!r} is not NAME=VALUE, such as max-model-len=8192")
+        try:
+            found[name.replace("-", "_")] = json.loads(value)
+        except ValueError:
+            found[name.replace("-", "_")] = value
+    return found
