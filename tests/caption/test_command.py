@@ -133,6 +133,7 @@ def test_a_server_is_asked_with_the_schema(
         (["--max-num", "3"], "max_tiles"),
         (["-m", "/no/such/place"], "/no/such/place"),
         (["--retries", "-1"], "retries"),
+        (["nowhere.png"], "no such file or folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -167,3 +168,9 @@ def test_every_record_of_the_example_can_be_read() -> None:
     products = list(Input([RECORDS], EXAMPLES))
     assert [product.problem for product in products] == [None] * 3
     assert all(product.parts for product in products)
+
+
+def test_an_input_without_products_is_a_mistake(capsys: Any, tmp_path: Path) -> None:
+    code, _, err = caption(capsys, tmp_path, "--out", tmp_path / "out.jsonl")
+    assert code == 2
+    assert "no pictures, clips or rows" in err

@@ -69,7 +69,9 @@ def caption(products: Input, task: Task, out: Path, options: Options) -> Summary
     """
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder: name a file")
-    products.names()
+    if not products.names:
+        given = ", ".join(map(str, products.sources))
+        raise ValueError(f"{given}: no pictures, clips or rows: name others")
     examiner = (_remote if options.url else _local)(task, options)
     return run(examiner, products, out)
 

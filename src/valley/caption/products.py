@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Product:
 @dataclass(frozen=True)
 class Input:
     """Files, folders of pictures and clips, and data files. Read anew by every loop, so that
-    memory holds one product at a time.
+    memory holds one product at a time, and all names.
 
     `root`: where media of data files lie, by default the file's folder. `unused`: columns that
     mean nothing here, with the number of rows that have them, once the input has been read.
@@ -63,15 +64,13 @@ class Input:
             else:
                 yield Product(str(source), (_part(source),))
 
+    @cached_property
     def names(self) -> list[str]:
-        """The names in order. Raises ValueError for one that comes twice, and for no product."""
+        """The names in order, read once. Raises ValueError for one that comes twice."""
         names = [product.name for product in self]
-        if not names:
-            given = ", ".join(map(str, self.sources))
-            raise ValueError(f"{given}: no pictures, clips or rows: name others")
-        name, times = Counter(names).most_common(1)[0]
-        if times > 1:
-            raise ValueError(f"{times} products are called {name!r}: give each its own id")
+        for name, times in Counter(names).most_common(1):
+            if times > 1:
+                raise ValueError(f"{times} products are called {name!r}: give each its own id")
         return names
 
     def _in_file(self, path: Path) -> Iterator[Product]:

@@ -65,7 +65,7 @@ def run(examiner: Examiner, products: Input, out: Path) -> Summary:
     Raises ValueError where the file holds verdicts on other products, RuntimeError where the
     engine fails for good; what was judged is kept.
     """
-    names = products.names()
+    names = products.names
     kept = {
         verdict.id: Kept(verdict.key, verdict.error is not None)
         for _, verdict in read_records(out, Verdict)
