@@ -138,9 +138,9 @@ By `python benchmarks/evaluation.py`. The limit of ours is the decoder; a pictur
 {tables("benchmarks/evaluation.py")}
 
 ## An evaluation killed ten times beside one left alone
-nano on the generated benchmark and on tables of easy-vqa's pictures and scikit-learn's digits,
-ended by SIGKILL at random moments and resumed; then both are scored and reported. By
-`make proof-eval`.
+nano on the generated benchmark and on tables of easy-vqa's pictures (as POPE) and scikit-learn's
+digits (as OCRBench), ended by SIGKILL at random moments and resumed; then both are scored and
+reported. By `make proof-eval`.
 
 {proof("tests/evaluate/test_runner.py", "killed", EVAL_PROOF="nano")}
 

@@ -4,7 +4,7 @@
 
 FOLDER holds the tables. Both evaluations are scored by both profiles; replies and reports must be
 the same. Without a model a function of the request answers. Prints where each kill fell and what
-the reports say; exits with 1 where the two differ.
+the scores are; exits with 1 where the two differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from valley.evaluate.items import Answer
 from valley.evaluate.profiles import PROFILES
 from valley.evaluate.report import write_report
 from valley.evaluate.report.sources import items_in
+from valley.evaluate.scores import read_scores
 from valley.evaluate.scoring import score_file
 from valley.evaluate.store import REPLIES, read_answers
 from valley.types import Reply, Request
@@ -115,6 +116,16 @@ def reports(data: Path, out: Path) -> list[bytes]:
     return [(out / name).read_bytes() for name in REPORTS]
 
 
+def table(out: Path) -> Iterator[str]:
+    """What an evaluation came to, a line for each benchmark."""
+    yield f"| table | items | {' | '.join(f'{profile}, %' for profile in PROFILES)} |"
+    yield f"|---|---|{'---|' * len(PROFILES)}"
+    for name in BENCHMARKS:
+        found = [read_scores(out / name, profile)[0] for profile in PROFILES]
+        percents = " | ".join(f"{scores.figures[0].percent:.1f}" for scores in found)
+        yield f"| {name} | {found[0].samples} | {percents} |"
+
+
 def disturbed(data: Path, out: Path, whole: int, seconds: float, args: argparse.Namespace) -> bool:
     """Evaluate with kills on the way, `whole` replies in all; False where it was done too soon."""
     generator = random.Random(args.seed)
@@ -149,8 +160,7 @@ def main() -> int:
     pairs = list(zip(REPORTS, reports(data, whole), reports(data, broken), strict=True))
     for name, one, other in pairs:
         print(f"{'equal' if one == other else 'DIFFERENT'}: {name}, {len(one)} bytes")
-    first = pairs[0][1].decode().split("\n## ", maxsplit=1)[0]
-    print(*(line for line in first.splitlines() if line.startswith("|")), sep="\n")
+    print(*table(whole), sep="\n")
     return not (same and all(one == other for _, one, other in pairs))
 
 

@@ -14,6 +14,7 @@ from evaluate.making import digits_table, easy_table, write_table
 from valley.cli import main
 from valley.evaluate.command import Options, local_asker
 from valley.evaluate.prompts import DEFAULT
+from valley.evaluate.scoring import read_predictions, score_file
 from valley.evaluate.store import read_answers
 
 
@@ -202,10 +203,11 @@ def test_a_model_judges_what_rules_cannot_read(
 @pytest.mark.parametrize(
     ("text", "arguments", "problem"),
     [
-        ('{"index": 1}\n', (), "name the folder of the tables"),
+        ('{"index": 1, "prediction": "a"}\n', (), "name the folder of the tables"),
         ('{"prediction": "a"}\n', ("--data", "DATA"), "needs `index` and `prediction`"),
         ("[\n", ("--data", "DATA"), "not JSON"),
-        ('{"index": 77777}\n', ("--data", "DATA"), "answers no row"),
+        ('{"index": 7}\n', ("--data", "DATA"), "no row has a `prediction`"),
+        ('{"index": 77777, "prediction": "a"}\n', ("--data", "DATA"), "answers no row"),
         (None, ("--data", "DATA"), "give replies.jsonl of a run"),
     ],
 )
@@ -223,3 +225,41 @@ def test_predictions_that_fit_nothing_are_named(
     given = [str(data) if word == "DATA" else word for word in arguments]
     assert valley("score", file, "-b", "OCRBench", *given) == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        (
+            "a.tsv",
+            "index\tprediction\n0\tcafé\n".encode("latin-1"),
+            "a.tsv:1: not a table",
+        ),
+        ("a.tsv", "index\tprediction\n0\tx\n".encode("utf-16"), "a.tsv:1: not a table"),
+        ("a.tsv", b"index\treply\n0\tx\n", "a.tsv: no row has a `prediction`"),
+        ("a.tsv", b"number\tprediction\n0\tx\n", "a row needs `index` and `prediction`"),
+        (
+            "a.jsonl",
+            '{"index": 0, "prediction": "é"}\n'.encode("latin-1"),
+            "a.jsonl:1: a row",
+        ),
+        ("a.jsonl", b'{"index": 0, "prediction": ' + b"[" * 100_000, "a.jsonl:1: a row"),
+    ],
+)
+def test_predictions_that_cannot_be_read_are_named(
+    tmp_path: Path, name: str, content: bytes, problem: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=problem):
+        read_predictions(tmp_path / name)
+
+
+def test_replies_of_a_megabyte_are_scored(data: Path, tmp_path: Path) -> None:
+    """Control characters and halves of pairs of surrogates; in a spreadsheet the control characters
+    are escapes that hold the answers 0 and 1."""
+    file = tmp_path / "made.jsonl"
+    row = json.dumps({"prediction": "\x00\x1b[m\ud800" * 200_000})
+    file.write_text("".join(f'{{"index": {n}, {row[1:]}\n' for n in range(3)), encoding="utf-8")
+    for profile, right in (("strict", 0), ("vlmevalkit", 2)):
+        scores, _ = score_file(file, "OCRBench", profile, data)
+        assert (scores.samples, scores.missing, scores.figures[0].value) == (40, 37, right)

@@ -12,10 +12,9 @@ from dataclasses import replace
 import pytest
 
 from valley.evaluate.benchmarks import BENCHMARKS
-from valley.evaluate.items import Item, Judge
+from valley.evaluate.items import Item
 from valley.evaluate.profiles import KINDS, PROFILES, profile
 from valley.evaluate.scorers import latex
-from valley.evaluate.scorers.asking import FAILED
 from valley.mathematics import shared
 
 #: Characters of a long reply: work that grows with their square does not end in time.
@@ -125,16 +124,11 @@ def test_any_reply_ends(name: str) -> None:
 
 
 def score_all(name: str) -> None:
-    """Each reply by each scorer, alone and with a judge who says the reply again, once."""
+    """Each reply by each scorer."""
     for checker in (shared(), latex.checker()):
         checker.limits = replace(checker.limits, seconds=1.0)
         checker.renew()
     chosen = PROFILES[name]
-
-    def repeat(text: str) -> Judge:
-        words = iter([text])
-        return lambda question: next(words, FAILED)
-
     for kind in KINDS:
         for cells in [{}, *OTHERS.get(kind, [])]:
             item = Item("0_1_2_3_4_5_6", {k: v for k, v in {**CELLS, **cells}.items() if v})
@@ -142,10 +136,7 @@ def score_all(name: str) -> None:
                 print(kind, cells, title, flush=True)
                 end_after(SECONDS)
                 (reply,) = chosen.prepare([text])
-                alone = chosen.scorers[kind].score(item, reply)
-                judged = chosen.scorers[kind].score(item, reply, repeat(text))
-                assert 0 <= alone.score <= 1
-                assert 0 <= judged.score <= 1
+                assert 0 <= chosen.scorers[kind].score(item, reply).score <= 1
 
 
 def end_after(seconds: int) -> None:

@@ -42,3 +42,14 @@ def test_cells_of_a_table_go_missing() -> None:
     items = [Item("1", {"A": "None", "B": "007"}), Item("2", {"A": "cat", "B": "8"})]
     assert [item.cells for item in table(items)] == [{"B": "7"}, {"A": "cat", "B": "8"}]
     assert column(["dog", None]) == ["dog", None]
+
+
+def test_links_lose_their_kind_where_they_begin() -> None:
+    texts = ["mailto:a@b.c", "write to mailto:a@b.c", "internal:Sheet1", "12:30"]
+    assert spreadsheet(texts) == ["a@b.c", "write to mailto:a@b.c", "Sheet1", "12:30"]
+
+
+@pytest.mark.parametrize("text", [" " * 10**6 + "x", "9" * 10**6 + "x", "1." + "0" * 10**6 + "e"])
+def test_a_long_cell_that_is_nearly_a_number_is_read(text: str) -> None:
+    """Work that grows with the square of its length would not end."""
+    assert column([text, "7"]) == [text, "7"]

@@ -53,7 +53,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_killed_ten_times_it_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     easy_table(tmp_path / POPE.file, 40 if MODEL else 12)
     digits_table(tmp_path / "OCRBench.tsv", 200 if MODEL else 40)
-    make(tmp_path, size=160 if MODEL else 20)
+    make(tmp_path, size=50 if MODEL else 20)
     files = [tmp_path / benchmark_of(name).file for name in crash.BENCHMARKS]
     rows = sum(len(read_table(file, benchmark_of(file.stem)).items) for file in files)
     command = [sys.executable, crash.__file__, str(tmp_path)]

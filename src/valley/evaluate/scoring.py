@@ -71,7 +71,10 @@ def read_predictions(file: Path) -> Predictions:
     if record := read_json(file.with_name(RECORD)) if file.name == REPLIES else {}:
         return Predictions(list(read_answers(file).values()), record)
     csv.field_size_limit(MAX_CELL)
-    return Predictions([_prediction(place, raw) for place, raw in rows(file)], {})
+    answers = [_prediction(place, raw) for place, raw in rows(file)]
+    if not any(answer.text for answer in answers):
+        raise ValueError(f"{file}: no row has a `prediction`")
+    return Predictions(answers, {})
 
 
 def table_of(scores: Scores) -> Iterator[str]:
@@ -118,7 +121,7 @@ def _prediction(place: str, raw: bytes | Mapping[str, Any]) -> Answer:
         row = json.loads(raw) if isinstance(raw, bytes) else raw
         index = row["index"] if "index" in row else row["id"]
         text = row.get("prediction") or ""
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{place}: a row needs `index` and `prediction`") from None
     text = str(text)
     return Answer(str(index), "", text, text)

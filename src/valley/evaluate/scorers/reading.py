@@ -85,6 +85,8 @@ def final(reply: str) -> str:
 
 def tagged(text: str) -> str | None:
     """What the last closed `<answer>` block holds."""
+    if "</" not in text:
+        return None
     begun, inside = None, None
     for tag in _TAG.finditer(text):
         if not tag[1]:
