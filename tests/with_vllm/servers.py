@@ -83,7 +83,7 @@ def client_of(server: subprocess.Popen[str], url: str, ready: str) -> openai.Ope
         except httpx.TransportError:
             return False
 
-    wait_until(up, 280)
+    wait_until(up, 450)
     return openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
 
 
