@@ -71,6 +71,10 @@ def started(*command: str) -> Iterator[subprocess.Popen[str]]:
     ) as server:
         yield server
         server.terminate()
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
 
 
 def client_of(server: subprocess.Popen[str], url: str, ready: str) -> openai.OpenAI:
