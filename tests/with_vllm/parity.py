@@ -37,6 +37,7 @@ class Engine:
         from valley.serve.vllm_child import DEFAULTS
         from valley.serve.vllm_scheduler import VllmScheduler
 
+        torch.compiler.set_stance("force_eager")
         self.llm = LLM(
             str(directory),
             dtype="float32",

@@ -50,7 +50,8 @@ class VisualVocabulary(Connector):
     def forward(self, features: Tensor) -> Tensor:
         side = math.isqrt(features.shape[1])
         maps = features.transpose(1, 2).unflatten(2, (side, side))
-        reduced = self.conv(maps).flatten(2).transpose(1, 2)
+        # vLLM's products on a CPU take rows whose numbers lie side by side.
+        reduced = self.conv(maps).flatten(2).transpose(1, 2).contiguous()
         return self.mlp(reduced).softmax(-1) @ self.embedding.weight
 
 
