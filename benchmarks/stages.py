@@ -1,13 +1,13 @@
 """A tiny Valley2.5 from random weights through every kind of stage, each held to a threshold.
 
-    python benchmarks/stages.py [--seeds 0 1 2] [--small] [--json FILE] [--folder FOLDER]
+    python benchmarks/stages.py [--seeds 0 1 2] [--held 500] [--json FILE]
 
 Published stages begin with a language model that knows words. Here the tiny decoder gets to know
-them first from scenes that are written instead of drawn (`words`); its tower stays random until
-GRPO, the only stage in which it learns. Then come the published recipes, through `valley train`,
-each from the output of the one before, with data, sizes and learning rates of the tiny model:
-alignment (captions), instruction (questions), MPO (a right and a wrong answer), cold start (the
-form of thinking, few samples) and GRPO on pictures. A table tells what every stage did to held-out
+them first, from scenes that are written instead of drawn (`words`); its tower is random, and learns
+in GRPO alone. Then come the published recipes, through `valley train`, each from the output of the
+one before, with data, steps and learning rates of the tiny model: alignment (captions), instruction
+(questions), MPO (a right and a wrong answer; here with its SFT term), cold start (the form of
+thinking, few samples) and GRPO on pictures. The table says what every stage did to held-out
 samples; exits with 1 where a threshold is missed.
 """
 
@@ -15,145 +15,261 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
+import yaml
 from PIL import Image as PILImage
 from scenes import write_model, write_scenes
 from torch import Tensor
 
-from valley.cli import main as valley
 from valley.data.formats import read_samples
 from valley.engine.local import LocalEngine
 from valley.train.examples import Conversation, Examples
-from valley.train.grpo import prompt_only, truth_in
+from valley.train.grpo import truth_in
 from valley.train.preference import both_replies
+from valley.train.recipe import read_recipe
 from valley.train.rewards import Scored, score_all
 from valley.train.rows import make_row, sums_by_owner
+from valley.train.run import train
 from valley.train.sft import row_log_probs, whole
 from valley.types import Image, Message, Request, Sample, Sampling
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 #: Of every stage: nothing is split, recomputed or rounded in a model this small.
-TINY = ("precision=float32", "sequence=1024", "checkpointing=false", "shard=false", "report=[]")
-CONFIDENT = 1.96
+TINY = (
+    *("precision=float32", "sequence=1024", "checkpointing=false", "shard=false", "report=[]"),
+    *("epochs=null", "replay=0", "ahead=0"),
+)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A published recipe, what it learns here, and at which rate; sizes of the full and of the
-    small run: steps, samples of a step, and samples there are."""
+    """A published recipe, the data that it learns from here, and what is changed in it.
+
+    rate: of every part that learns. steps, batch: samples of a step. number: samples there are.
+    """
 
     name: str
     recipe: str
     data: str
     rate: float
-    full: tuple[int, int, int]
-    small: tuple[int, int, int]
+    steps: int
+    batch: int
+    number: int
     changes: tuple[str, ...] = ()
 
 
 STAGES = (
-    Stage("words", "finetune-full", "words", 2e-3, (120, 32, 4000), (120, 32, 4000)),
-    Stage("alignment", "valley2_5-1-alignment", "captions", 3e-3, (80, 32, 2560), (80, 32, 2560)),
+    Stage("words", "finetune-full", "words", 2e-3, 100, 32, 3200),
+    Stage("alignment", "valley2_5-1-alignment", "captions", 3e-3, 80, 32, 2560),
+    Stage("instruction", "valley2_5-2-instruction", "answers", 1e-3, 120, 32, 3840),
+    Stage("MPO", "valley2_5-mpo", "pairs", 1e-4, 50, 16, 800, ("sft=1.0",)),
+    Stage("cold start", "valley2_5-cold-start", "thoughts", 1e-3, 50, 16, 64),
     Stage(
-        "instruction", "valley2_5-2-instruction", "answers", 1e-3, (120, 32, 3840), (120, 32, 3840)
-    ),
-    Stage("MPO", "valley2_5-mpo", "pairs", 1e-4, (50, 16, 960), (40, 16, 640),("sft=1.0",)),
-    Stage("cold start", "valley2_5-cold-start", "thoughts", 1e-3, (120, 16, 240), (120, 16, 240)),
-    Stage(
-        "GRPO",
-        "valley2_5-grpo-multimodal",
-        "thoughts",
-        2e-4,
-        (50, 8, 1600),
-        (40, 16, 2000),
-        ("group=8", "reply=12", "budget={}", "redraw=2"),
+        *("GRPO", "valley2_5-grpo-multimodal", "thoughts", 2e-4, 50, 8, 4000),
+        ("reply=12", "budget={}", "redraw=2"),
     ),
 )
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure before and after a stage; `passed` says whether it meets the threshold."""
+    """A figure before and after a stage; wanted: the threshold in words, met or not."""
 
     stage: str
     measure: str
     before: float
     after: float
-    threshold: str
-    passed: bool
-
-
-class Held:
-    """Held-out samples of one kind, and the same ones with grey pictures."""
-
-    def __init__(self, file: Path) -> None:
-        self.samples = list(read_samples(file))
-        grey = Image(PILImage.new("RGB", (84, 84), (60, 60, 60)))
-        self.grey = [
-            Sample((Message.of("user", grey, sample.messages[0].text), *sample.messages[1:]))
-            for sample in self.samples
-        ]
+    wanted: str
+    met: bool
 
 
 class Judge:
-    """Measures one checkpoint."""
+    """Measures a checkpoint on held-out samples of each kind."""
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, held: dict[str, list[Sample]]) -> None:
         self.engine = LocalEngine.from_checkpoint(
-            str(checkpoint), device="cpu", dtype="float32", batch_size=64
+            checkpoint, device="cpu", dtype="float32", batch_size=64
         )
+        self.held = held
+
+    def caption_loss(self) -> float:
+        """For each token of the captions."""
+        sums, numbers = self._log_probs(self.held["captions"], whole)
+        return float(-sums.sum() / numbers.sum())
+
+    def pairs(self) -> Tensor:
+        """`[N, 2]`: log-probabilities of the right and of the wrong answer."""
+        return self._log_probs(self.held["pairs"], both_replies)[0].view(-1, 2)
+
+    def right(self, grey: bool = False) -> float:
+        """Share of the questions that are answered exactly, maybe about a grey picture."""
+        samples = self.held["answers"]
+        answers = [sample.messages[-1].text for sample in samples]
+        found = self._replies([blank(sample) if grey else sample for sample in samples])
+        return sum(a == b for a, b in zip(found, answers, strict=True)) / len(samples)
+
+    @cached_property
+    def thoughts(self) -> list[Scored]:
+        """Form and accuracy of greedy replies that think first."""
+        samples = self.held["thoughts"]
+        pairs = zip(self._replies(samples), map(truth_in, samples), strict=True)
+        return score_all([(domain, text, truth) for text, (domain, truth) in pairs])
+
+    def _replies(self, samples: Sequence[Sample]) -> list[str]:
+        asked = (Request(sample.messages[:1]) for sample in samples)
+        return [reply.raw for reply in self.engine.run(asked, Sampling(max_new_tokens=16))]
 
     @torch.no_grad()
-    def log_probs(self, samples: Sequence[Sample], read: object = whole) -> tuple[Tensor, Tensor]:
-        """Of each conversation: the log-probability of its replies, and their tokens."""
-        examples = Examples(self.engine.processor, read, 1024)  # type: ignore[arg-type]
+    def _log_probs(
+        self, samples: Sequence[Sample], read: Callable[[Sample], Sequence[Conversation]]
+    ) -> tuple[Tensor, Tensor]:
+        """Of each conversation, the log-probability of what is learnt and its tokens."""
+        examples = Examples(self.engine.processor, read, 1024)
         sums, numbers = [], []
         for first in range(0, len(samples), 32):
-            loaded = [some for sample in samples[first : first + 32] for some in examples.load(sample)]
-            row = make_row(loaded)
+            row = make_row([e for s in samples[first : first + 32] for e in examples.load(s)])
             sums.append(sums_by_owner(row_log_probs(self.engine.model, row), row))
             numbers.append(sums_by_owner((row.labels != -100).float(), row))
         return torch.cat(sums), torch.cat(numbers)
 
-    def loss(self, samples: Sequence[Sample]) -> float:
-        sums, numbers = self.log_probs(samples)
-        return float(-sums.sum() / numbers.sum())
 
-    def replies(self, samples: Sequence[Sample]) -> list[str]:
-        asked = (Request(turns) for sample in samples for turns in prompt_only_of(sample))
-        return [reply.raw for reply in self.engine.run(asked, Sampling(max_new_tokens=24))]
-
-    def exact(self, samples: Sequence[Sample]) -> float:
-        answers = [sample.messages[-1].text for sample in samples]
-        found = self.replies(samples)
-        return sum(a == b for a, b in zip(found, answers, strict=True)) / len(samples)
-
-    def scored(self, samples: Sequence[Sample]) -> list[Scored]:
-        replies = self.replies(samples)
-        return score_all(
-            [
-                (domain, text, truth)
-                for text, (domain, truth) in zip(replies, map(truth_in, samples), strict=True)
-            ]
-        )
+def blank(sample: Sample) -> Sample:
+    """The same question about a grey picture."""
+    grey = Image(PILImage.new("RGB", (84, 84), (60, 60, 60)))
+    return Sample((Message.of("user", grey, sample.messages[0].text), *sample.messages[1:]))
 
 
-def prompt_only_of(sample: Sample) -> Sequence[Conversation]:
-    return [sample.messages[:1]]
+def alignment(before: Judge, after: Judge) -> list[Measured]:
+    first, last = before.caption_loss(), after.caption_loss()
+    return [Measured("", "loss of captions", first, last, "30 % lower", last <= 0.7 * first)]
 
 
-def share(values: Sequence[float]) -> float:
+def instruction(before: Judge, after: Judge) -> list[Measured]:
+    first, last, grey = before.right(), after.right(), after.right(grey=True)
+    return [
+        Measured("", "exactly right", first, last, "+0.30", last >= first + 0.3),
+        Measured("", "the same, from pictures to grey", last, grey, "-0.30", grey <= last - 0.3),
+    ]
+
+
+def preference(before: Judge, after: Judge) -> list[Measured]:
+    first, last = before.pairs(), after.pairs()
+    gained = last - first
+    share = float((gained[:, 0] > gained[:, 1]).float().mean())
+    chosen = [float(pairs[:, 0].mean()) for pairs in (first, last)]
+    return [
+        Measured("", "pairs whose right answer gained more", 0.0, share, "0.75", share >= 0.75),
+        Measured("", "log-probability of right", *chosen, "not lower", chosen[1] >= chosen[0]),
+    ]
+
+
+def cold_start(before: Judge, after: Judge) -> list[Measured]:
+    first, last = (mean([s.format for s in judge.thoughts]) for judge in (before, after))
+    return [Measured("", "form of thinking", first, last, "0.95", last >= 0.95)]
+
+
+def reinforcement(before: Judge, after: Judge) -> list[Measured]:
+    first, last = ([s.accuracy for s in judge.thoughts] for judge in (before, after))
+    gains = torch.tensor(last) - torch.tensor(first)
+    error = 1.96 * float(gains.std()) / len(gains) ** 0.5
+    gain = float(gains.mean())
+    wanted = f"+0.05, 95 % above 0 (here {gain:+.3f} ± {error:.3f})"
+    met = gain >= 0.05 and gain > error
+    return [Measured("", "right after thinking", mean(first), mean(last), wanted, met)]
+
+
+def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+CHECKS: dict[str, Callable[[Judge, Judge], list[Measured]]] = {
+    "alignment": alignment,
+    "instruction": instruction,
+    "MPO": preference,
+    "cold start": cold_start,
+    "GRPO": reinforcement,
+}
+
+
+def learn(stage: Stage, model: Path, folder: Path, seed: int) -> Path:
+    """Train a stage from `model` as `valley train RECIPE --set …` does; its output."""
+    recipe = RECIPES / f"{stage.recipe}.yaml"
+    data = write_scenes(folder / "data", stage.data, stage.number, 100 * seed + hash_of(stage))
+    output = folder / stage.name.replace(" ", "-")
+    parts = yaml.safe_load(recipe.read_text(encoding="utf-8"))["parts"]
+    changes = [*TINY, *stage.changes, *(f"parts.{part}.rate={stage.rate}" for part in parts)]
+    changes += [f"model={model}", f"output={output}", f"data=[{{path: {data}}}]", f"seed={seed}"]
+    changes += [f"steps={stage.steps}", f"every={stage.steps}"]
+    train(read_recipe(recipe, [*changes, f"batch={{samples: {stage.batch}}}"]))
+    return output
+
+
+def hash_of(stage: Stage) -> int:
+    """Of its own for the data of each stage."""
+    return STAGES.index(stage)
+
+
+def prove(seed: int, held: int, folder: Path) -> list[Measured]:
+    """All stages with one seed."""
+    model = folder / "random"
+    write_model(model, seed)
+    kinds = ("captions", "answers", "pairs", "thoughts")
+    files = {kind: write_scenes(folder / "held", kind, held, 10_000 + seed) for kind in kinds}
+    samples = {kind: list(read_samples(file)) for kind, file in files.items()}
+    judge = Judge(model, samples)
+    found: list[Measured] = []
+    for stage in STAGES:
+        model = learn(stage, model, folder, seed)
+        before, judge = judge, Judge(model, samples)
+        for row in CHECKS.get(stage.name, lambda *_: [])(before, judge):
+            found.append(Measured(**{**asdict(row), "stage": stage.name}))
+            print(f"seed {seed}: {found[-1]}", file=sys.stderr, flush=True)
+    return found
+
+
+def table(results: dict[int, list[Measured]]) -> str:
+    lines = ["| seed | stage | measure | before | after | wanted | met |", "|" + "---|" * 7]
+    lines += [
+        f"| {seed} | {m.stage} | {m.measure} | {m.before:.3f} | {m.after:.3f} | {m.wanted} "
+        f"| {'yes' if m.met else 'NO'} |"
+        for seed, rows in results.items()
+        for m in rows
+    ]
+    return "\n".join(lines)
+
+
 def main() -> None:
-    pass
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--held", type=int, default=500, help="held-out samples of each kind")
+    parser.add_argument("--json", type=Path, help="where the figures are written as well")
+    args = parser.parse_args()
+    results, seconds = {}, {}
+    for seed in args.seeds:
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            results[seed] = prove(seed, args.held, Path(folder))
+        seconds[seed] = round(time.monotonic() - started)
+    print(table(results))
+    if args.json:
+        record = {
+            "command": f"python benchmarks/stages.py --seeds {' '.join(map(str, args.seeds))} "
+            f"--held {args.held}",
+            "seconds": seconds,
+            "results": {seed: [asdict(m) for m in rows] for seed, rows in results.items()},
+        }
+        args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if not all(m.met for rows in results.values() for m in rows):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
