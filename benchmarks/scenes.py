@@ -68,27 +68,35 @@ class Scene:
 Question = tuple[str, Callable[[Scene], str], tuple[str, ...]]
 QUESTIONS: tuple[Question, ...] = (
     ("How many shapes?", lambda scene: str(len(scene.cells)), tuple("1234")),
-    ("What color?", lambda scene: scene.colour, HUES),
     ("What kind?", lambda scene: scene.kind, KINDS),
+    ("What color?", lambda scene: scene.colour, HUES),
 )
 CAPTION, THINK = "Describe.", "Think first."
 
 
 def asked(scene: Scene, shown: Part, number: int, rng: np.random.Generator, what: str) -> Sample:
-    """The sample of a scene for `what`: `words`, `captions`, `answers`, `pairs`, `thoughts`."""
+    """The sample of a scene for `what`: `words`, `captions`, `answers`, `pairs`, `thoughts`, or
+    `first-thoughts`, of which one in twelve is about the third question."""
     if what in ("words", "captions"):
         question, reply, meta = CAPTION, scene.caption, {}
     else:
-        question, answer, every = QUESTIONS[number % len(QUESTIONS)]
+        question, answer, every = QUESTIONS[asked_about(number, what)]
         reply = answer(scene)
         wrong = [other for other in every if other != reply]
         meta = {"rejected": str(rng.choice(wrong)), "answer": reply, "domain": "ocr"}
-    if what == "thoughts":
+    if what.endswith("thoughts"):
         question = f"{question} {THINK}"
         reply = f"<think>{scene.caption}</think><answer>{reply}</answer>"
     return Sample(
         (Message.of("user", shown, question), Message.of("assistant", reply)), str(number), meta
     )
+
+
+def asked_about(number: int, what: str) -> int:
+    """The place in QUESTIONS of a sample's question."""
+    if what == "first-thoughts":
+        return 2 if number % 12 == 11 else number % 2
+    return number % len(QUESTIONS)
 
 
 def write_scenes(folder: Path, what: str, number: int, seed: int) -> Path:

@@ -71,9 +71,9 @@ STAGES = (
     Stage("alignment", "valley2_5-1-alignment", "captions", 3e-3, 80, 32, 2560),
     Stage("instruction", "valley2_5-2-instruction", "answers", 1e-3, 120, 32, 3840),
     Stage("MPO", "valley2_5-mpo", "pairs", 1e-4, 50, 16, 800, ("sft=1.0",)),
-    Stage("cold start", "valley2_5-cold-start", "thoughts", 1e-3, 100, 16, 40),
+    Stage("cold start", "valley2_5-cold-start", "first-thoughts", 1e-3, 80, 16, 48),
     Stage(
-        *("GRPO", "valley2_5-grpo-multimodal", "thoughts", 1e-4, 40, 16, 4000),
+        *("GRPO", "valley2_5-grpo-multimodal", "thoughts", 1.5e-4, 50, 8, 4000),
         ("reply=12", "budget={}", "redraw=1"),
     ),
 )
