@@ -92,7 +92,7 @@ is bound by bytes, everything else by FLOPs. By `python benchmarks/parts.py`.
 Random bfloat16 weights from disk, one picture of one tile; then its parts beside
 transformers' own InternVL class over the same tensors. By `python benchmarks/real_size.py`.
 
-{run("benchmarks/real_size.py", "--repeat", "3")}
+{run("benchmarks/real_size.py")}
 
 ## Packing
 Useful: share of computed tokens that belong to samples. Load: visual tokens of the busiest rank
@@ -110,9 +110,9 @@ By `python benchmarks/training.py`.
 
 ## A tiny Valley2.5 through every stage
 From random weights, on drawn scenes, by the published recipes with sizes and rates of the tiny
-model. Held-out samples: 500 of each kind. By `make proof-stages`; figures in docs/stages.json.
+model. Held-out samples: 500 of each kind. By `make proof-stages`.
 
-{tables("benchmarks/stages.py", "--json", "docs/stages.json")}
+{tables("benchmarks/stages.py")}
 
 ## A fine-tune of nano with adapters
 The three commands of docs/training.md. By `python benchmarks/finetune.py`.

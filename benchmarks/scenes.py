@@ -76,27 +76,23 @@ CAPTION, THINK = "Describe.", "Think first."
 
 def asked(scene: Scene, shown: Part, number: int, rng: np.random.Generator, what: str) -> Sample:
     """The sample of a scene for `what`: `words`, `captions`, `answers`, `pairs`, `thoughts`, or
-    `first-thoughts`, of which one in twelve is about the third question."""
+    `first-thoughts`, where every second answer about the colour names the kind instead."""
     if what in ("words", "captions"):
         question, reply, meta = CAPTION, scene.caption, {}
     else:
-        question, answer, every = QUESTIONS[asked_about(number, what)]
+        turn, place = divmod(number, len(QUESTIONS))
+        question, answer, every = QUESTIONS[place]
         reply = answer(scene)
         wrong = [other for other in every if other != reply]
         meta = {"rejected": str(rng.choice(wrong)), "answer": reply, "domain": "ocr"}
+    if what == "first-thoughts" and question == "What color?" and turn % 2:
+        reply = scene.kind
     if what.endswith("thoughts"):
         question = f"{question} {THINK}"
         reply = f"<think>{scene.caption}</think><answer>{reply}</answer>"
     return Sample(
         (Message.of("user", shown, question), Message.of("assistant", reply)), str(number), meta
     )
-
-
-def asked_about(number: int, what: str) -> int:
-    """The place in QUESTIONS of a sample's question."""
-    if what == "first-thoughts":
-        return 2 if number % 12 == 11 else number % 2
-    return number % len(QUESTIONS)
 
 
 def write_scenes(folder: Path, what: str, number: int, seed: int) -> Path:

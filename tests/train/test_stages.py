@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +12,13 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.timeout(1500)
-def test_every_stage_teaches_a_tiny_model_what_it_shall(tmp_path: Path) -> None:
-    file = tmp_path / "stages.json"
-    command = ["benchmarks/stages.py", "--seeds", "0", "--held", "240", "--json", str(file)]
+def test_every_stage_teaches_a_tiny_model_what_it_shall() -> None:
+    command = ["benchmarks/stages.py", "--seeds", "1", "--held", "240"]
     done = subprocess.run(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-        capture_output=True,
-        text=True,
+        [sys.executable, *command], cwd=ROOT, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
-    rows = json.loads(file.read_text(encoding="utf-8"))["results"]["0"]
+    rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]
     stages = ["alignment", "instruction", "MPO", "cold start", "GRPO"]
-    assert list(dict.fromkeys(row["stage"] for row in rows)) == stages
-    assert all(row["met"] for row in rows)
+    assert list(dict.fromkeys(row[1] for row in rows)) == stages
+    assert all(row[-1] == "yes |" for row in rows)
