@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONSTRAINTS ?= constraints/cpu.txt
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: demo test lint format results proof-ranks proof-crash proof-eval proof-serve clean help
+.PHONY: demo test lint format results proof-ranks proof-crash proof-stages proof-eval proof-serve clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -51,6 +51,9 @@ proof-eval: .venv/dev  ## an evaluation of nano killed at 10 random moments equa
 proof-serve: .venv/dev  ## 10,000 fuzzed requests, then 64 clients and 10,000 mixed ones
 	FUZZ_EXAMPLES=3400 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 1 --timeout 3600 tests/serve/test_fuzz.py
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/serving.py
+
+proof-stages: .venv/dev  ## a tiny model through every stage of training, three seeds
+	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/stages.py
 
 clean:  ## remove the environment and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

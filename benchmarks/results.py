@@ -127,6 +127,12 @@ By `python benchmarks/training.py`.
 
 {run("benchmarks/training.py", "--samples", "24", "--repeat", "1")}
 
+## A tiny Valley2.5 through every stage
+From random weights, on drawn scenes, by the published recipes with sizes and rates of the tiny
+model. Held-out samples: 500 of each kind. By `make proof-stages`.
+
+{tables("benchmarks/stages.py")}
+
 ## A fine-tune of nano with adapters
 The three commands of docs/training.md. By `python benchmarks/finetune.py`.
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image as PILImage
+from transformers import AutoModelForImageTextToText
 
 from train import crash
+from valley.data.formats import read_samples
+from valley.processing import ValleyProcessor
+from valley.prompt import IGNORE_INDEX
 from valley.train.curves import draw_curves
 from valley.train.loop import newest_checkpoint
 from valley.train.recipe import Recipe
 from valley.train.run import train
+from valley.types import Request
 
 GRPO = {"reply": 6, "group": 2, "discard": False}
 
@@ -46,6 +53,32 @@ def test_figures_and_replies_at_every_checkpoint(
     assert [line["step"] for line in replies] == [1] * 4 + [2] * 4
     assert replies[0]["question"] == "What color is it?"
     assert PILImage.open(recipe.output / "curves.png").width == 1200
+
+
+def test_losses_are_those_of_transformers(recipe_of: Callable[..., Recipe], colours: Path) -> None:
+    """A step of all samples and an evaluation of them, where nothing is learnt in between."""
+    recipe = recipe_of(
+        steps=1,
+        every=1,
+        batch={"samples": 12},
+        parts={"connector": {"rate": 1e-12}},
+        evaluate=[{"path": str(colours)}],
+    )
+    train(recipe)
+    newest = newest_checkpoint(recipe.output)
+    assert newest is not None
+    history = json.loads((newest / "trainer_state.json").read_text())["log_history"]
+    found = [row[name] for row in history for name in ("loss", "eval_loss") if name in row]
+    model: Any = AutoModelForImageTextToText.from_pretrained(recipe.output, dtype=torch.float32)
+    processor = ValleyProcessor.from_pretrained(recipe.output)
+    total, words = 0.0, 0
+    for sample in read_samples(colours):
+        encoded = processor.encode(Request(sample.messages), generate=False)
+        number = sum(label != IGNORE_INDEX for label in encoded.labels)
+        with torch.no_grad():
+            loss = model(**processor.collate([encoded], labels=True)).loss
+        total, words = total + float(loss) * number, words + number
+    assert found == [pytest.approx(total / words, rel=1e-4)] * 2
 
 
 def test_evaluating_changes_no_number_of_the_training(
