@@ -23,6 +23,7 @@ from valley.planning import Planner
 from valley.serve.preparing import Preparer
 from valley.serve.scheduler import Event, Job, Scheduler, failed
 from valley.serve.wire import Ask, Frame, events_frame, read
+from valley.types import Request
 
 
 class Child:
@@ -35,7 +36,7 @@ class Child:
         self._planner = Planner.of(directory)
         self.engine = LocalEngine.from_checkpoint(directory, options["device"], options["dtype"])
         self.scheduler = Scheduler(self.engine)
-        self._preparer = Preparer(self._encode, self._encoded)
+        self._preparer = Preparer(self._open, self._encode, self._encoded)
         #: What other threads want the main thread to do.
         self._orders: SimpleQueue[Callable[[], list[Event]]] = SimpleQueue()
 
@@ -87,8 +88,10 @@ class Child:
         self.scheduler.cancel(number)
         return []
 
-    def _encode(self, ask: Ask) -> Encoded:
-        opened = self._planner.open(ask.request, self._limits)
+    def _open(self, ask: Ask) -> Request:
+        return self._planner.open(ask.request, self._limits)
+
+    def _encode(self, ask: Ask, opened: Request) -> Encoded:
         encoded: Encoded = self.engine.processor.encode(opened)
         if len(encoded.input_ids) != ask.prompt_tokens:
             raise RuntimeError(f"planned {ask.prompt_tokens} tokens, got {len(encoded.input_ids)}")
