@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 
 from valley.encoding import Encoded
 from valley.serve import preparing
 from valley.serve.preparing import THREADS, Preparer
 from valley.serve.scheduler import Job
 from valley.serve.wire import Ask
-from valley.types import Message, Request, Sampling
+from valley.types import Image, Message, Request, Sampling
 
 from .conftest import wait_until
 
@@ -31,10 +32,11 @@ def words(ask: Ask) -> int:
 class Desk:
     """Takes in what is done; `ahead` is called once, as while a long turn of the model goes on."""
 
-    def __init__(self, encode: Any) -> None:
+    def __init__(self, encode: Any, open: Any = None) -> None:
         self.done: dict[int, Any] = {}
         self.lock = Lock()
-        self.preparer = Preparer(encode, self.take)
+        opening = open or (lambda ask: ask.request)
+        self.preparer = Preparer(opening, lambda ask, request: encode(ask), self.take)
 
     def take(self, job: Job, result: Any) -> None:
         with self.lock:
@@ -52,6 +54,48 @@ def test_all_that_waits_is_encoded_without_another_word() -> None:
     wait_until(lambda: len(desk.done) == 64, 10)
 
 
+def test_all_is_opened_before_the_next_is_encoded() -> None:
+    go = Event()
+
+    def open(ask: Ask) -> Request:
+        if words(ask) == 60:
+            raise ValueError("damaged")
+        return ask.request
+
+    def encode(ask: Ask) -> Encoded:
+        go.wait(10)
+        return encoded(1)
+
+    desk = Desk(encode, open)
+    desk.preparer.ahead([job(number) for number in range(64)])
+    wait_until(lambda: 60 in desk.done, 10)
+    assert list(desk.done) == [60]
+    go.set()
+    wait_until(lambda: len(desk.done) == 64, 10)
+
+
+def test_opened_pictures_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "MAX_OPENED", 2 * 3 * 100)
+    go, opened = Event(), []
+
+    def open(ask: Ask) -> Request:
+        opened.append(words(ask))
+        picture = Image(PILImage.new("RGB", (10, 10)))
+        return Request((Message.of("user", picture),))
+
+    def encode(ask: Ask) -> Encoded:
+        go.wait(10)
+        return encoded(1)
+
+    desk = Desk(encode, open)
+    desk.preparer.ahead([job(number) for number in range(20)])
+    wait_until(lambda: len(opened) >= 2, 10)
+    time.sleep(0.1)
+    assert len(opened) <= 2 + THREADS
+    go.set()
+    wait_until(lambda: len(desk.done) == 20, 10)
+
+
 @pytest.mark.parametrize("error", [ValueError("damaged"), KeyboardInterrupt()])
 def test_an_error_is_handed_over_and_costs_no_other(error: BaseException) -> None:
     def encode(ask: Ask) -> Encoded:
@@ -66,7 +110,7 @@ def test_an_error_is_handed_over_and_costs_no_other(error: BaseException) -> Non
 
 
 def test_memory_is_bounded_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing, "MAX_BYTES", 30)
+    monkeypatch.setattr(preparing, "MAX_ENCODED", 30)
     desk = Desk(lambda ask: encoded(10))
     waiting = [job(number) for number in range(12)]
     desk.preparer.ahead(waiting)

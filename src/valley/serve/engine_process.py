@@ -22,6 +22,7 @@ from valley.planning import Planner
 from valley.serve.jobs import Event, Job, Scheduling, failed
 from valley.serve.preparing import Preparer
 from valley.serve.wire import Ask, Frame, events_frame, read
+from valley.types import Request
 
 
 class EngineProcess:
@@ -38,7 +39,7 @@ class EngineProcess:
         self._limits = Limits(**options["limits"])
         self._planner = Planner.of(options["directory"])
         self.scheduler = scheduler
-        self._preparer = Preparer(self._encode, self._encoded)
+        self._preparer = Preparer(self._open, self._encode, self._encoded)
         #: What other threads want the main thread to do.
         self._orders: SimpleQueue[Callable[[], list[Event]]] = SimpleQueue()
 
@@ -89,8 +90,10 @@ class EngineProcess:
         self.scheduler.cancel(number)
         return []
 
-    def _encode(self, ask: Ask) -> Encoded:
-        opened = self._planner.open(ask.request, self._limits)
+    def _open(self, ask: Ask) -> Request:
+        return self._planner.open(ask.request, self._limits)
+
+    def _encode(self, ask: Ask, opened: Request) -> Encoded:
         encoded: Encoded = self.scheduler.processor.encode(opened)
         if len(encoded.input_ids) != ask.prompt_tokens:
             raise RuntimeError(f"planned {ask.prompt_tokens} tokens, got {len(encoded.input_ids)}")

@@ -1,65 +1,100 @@
-"""Media opened and encoded ahead of their turn, as far as memory allows."""
+"""Media opened, then encoded, ahead of their turn, as far as memory allows."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from threading import Condition, Thread
 from typing import TypeAlias
 
 from valley.encoding import Encoded
+from valley.planning import pictures_of
 from valley.serve.jobs import Job
 from valley.serve.wire import Ask
+from valley.types import Request
 
 Result: TypeAlias = Encoded | Exception
 
-#: Bytes of pixels that may wait for their turn.
-MAX_BYTES = 512 * 2**20
+#: Bytes of opened pictures that may wait to be encoded, and of encoded ones that may wait for
+#: their turn.
+MAX_OPENED, MAX_ENCODED = 256 * 2**20, 512 * 2**20
 THREADS = 2
 
 
 class Preparer:
-    """`encode` runs in threads, which hand its result or its error to `done`.
+    """`open` and `encode` run in threads; what comes of a job, or its error, is handed to `done`.
 
-    They go on by themselves from job to job, so that a damaged picture is found while the model
-    computes, not one turn of it later for each that waits before.
+    All jobs are opened before the next is encoded, which takes ten times as long: so a damaged
+    picture is refused soon, however many wait. The threads go on while the model computes.
     """
 
     def __init__(
-        self, encode: Callable[[Ask], Encoded], done: Callable[[Job, Result], None]
+        self,
+        open: Callable[[Ask], Request],
+        encode: Callable[[Ask, Request], Encoded],
+        done: Callable[[Job, Result], None],
     ) -> None:
-        self._encode, self._done = encode, done
+        self._open, self._encode, self._done = open, encode, done
         self._todo: deque[Job] = deque()
+        self._opened: dict[int, tuple[Job, Request]] = {}
         self._held, self._seen = 0, -1
         self._news = Condition()
         for _ in range(THREADS):
             Thread(target=self._work, daemon=True).start()
 
     def ahead(self, waiting: Iterable[Job]) -> None:
-        """Take on jobs in their order. Numbers rise, so none is taken twice."""
-        jobs = list(waiting)
+        """Take on jobs in their order, and forget others. Numbers rise, so none is taken twice."""
+        jobs = {job.number: job for job in waiting}
         with self._news:
-            self._held = sum(_size(job.encoded) for job in jobs if job.encoded)
-            self._todo = deque(job for job in jobs if job.number > self._seen)
+            self._held = sum(_encoded_size(job.encoded) for job in jobs.values() if job.encoded)
+            self._todo = deque(job for number, job in jobs.items() if number > self._seen)
+            self._opened = {n: opened for n, opened in self._opened.items() if n in jobs}
             self._news.notify_all()
 
     def _work(self) -> None:
         while True:
             with self._news:
-                self._news.wait_for(lambda: self._todo and self._held < MAX_BYTES)
-                job = self._todo.popleft()
-                self._seen = job.number
-            self._done(job, self._result(job))
+                while (step := self._next()) is None:
+                    self._news.wait()
+            step()
 
-    def _result(self, job: Job) -> Result:
+    def _next(self) -> Callable[[], None] | None:
+        """The next thing to do, if anything is to be done and memory allows it."""
+        opened = sum(_opened_size(request) for _, request in self._opened.values())
+        if self._todo and opened < MAX_OPENED:
+            job = self._todo.popleft()
+            self._seen = job.number
+            return partial(self._try, job, partial(self._open_one, job))
+        if self._opened and self._held < MAX_ENCODED:
+            job, request = self._opened.pop(min(self._opened))
+            return partial(self._try, job, partial(self._encode_one, job, request))
+        return None
+
+    def _try(self, job: Job, step: Callable[[], None]) -> None:
         try:
-            encoded = self._encode(job.ask)
+            step()
         except BaseException as error:  # handed to whoever asked; a panic of Rust is no Exception
-            return error if isinstance(error, Exception) else RuntimeError(repr(error))
+            told = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            self._done(job, told)
+
+    def _open_one(self, job: Job) -> None:
+        request = self._open(job.ask)
         with self._news:
-            self._held += _size(encoded)
-        return encoded
+            self._opened[job.number] = (job, request)
+            self._news.notify_all()
+
+    def _encode_one(self, job: Job, request: Request) -> None:
+        encoded = self._encode(job.ask, request)
+        with self._news:
+            self._held += _encoded_size(encoded)
+        self._done(job, encoded)
 
 
-def _size(encoded: Encoded) -> int:
+def _opened_size(request: Request) -> int:
+    parts = (part for message in request.messages for part in message.parts)
+    return sum(3 * picture.width * picture.height for p in parts for picture in pictures_of(p))
+
+
+def _encoded_size(encoded: Encoded) -> int:
     return sum(array.nbytes for array in (*encoded.patches, *encoded.tiles))
