@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONSTRAINTS ?= constraints/cpu.txt
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: demo test lint format results proof-ranks proof-crash proof-eval proof-serve clean help
+.PHONY: demo test lint format results proof-ranks proof-crash proof-eval proof-serve proof-vllm clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -52,5 +52,14 @@ proof-serve: .venv/dev  ## 10,000 fuzzed requests, then 64 clients and 10,000 mi
 	FUZZ_EXAMPLES=3400 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 1 --timeout 3600 tests/serve/test_fuzz.py
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/serving.py
 
+.venv-vllm: constraints/vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	# a list of all that is needed: vLLM would bring torchvision, torchaudio and torchcodec
+	.venv-vllm/bin/pip --disable-pip-version-check install -q --no-deps -r constraints/vllm.txt -e .
+	@touch $@
+
+proof-vllm: .venv-vllm  ## vLLM with two processes, tensor and pipeline parallel, says what one says
+	HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 .venv-vllm/bin/python -m pytest -n 0 --timeout 1800 tests/with_vllm/parallel.py
+
 clean:  ## remove the environment and caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
