@@ -58,7 +58,7 @@ proof-serve: .venv/dev  ## 10,000 fuzzed requests, then 64 clients and 10,000 mi
 	.venv-vllm/bin/pip --disable-pip-version-check install -q --no-deps -r constraints/vllm.txt -e .
 	@touch $@
 
-proof-vllm: .venv-vllm  ## vLLM with two processes, tensor and pipeline parallel, says what one says
+proof-vllm: .venv-vllm  ## vLLM with two tensor-parallel processes says what one says
 	HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 .venv-vllm/bin/python -m pytest -n 0 --timeout 1800 tests/with_vllm/parallel.py
 
 clean:  ## remove the environment and caches

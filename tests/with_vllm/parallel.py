@@ -1,4 +1,4 @@
-"""vLLM's own ways to use several devices: two processes say what the local engine says.
+"""vLLM's tensor parallel mode: two processes say what the local engine says.
 
 `make proof-vllm` runs it: on a CPU it takes two cores and some minutes.
 """
@@ -12,19 +12,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("mode", ["tensor_parallel_size", "pipeline_parallel_size"])
-def test_two_processes_say_what_one_says(checkpoint: Any, mode: str) -> None:
+def test_two_processes_say_what_one_says(checkpoint: Any) -> None:
     from .asking import REQUESTS, local
 
     directory = checkpoint("valley2-native")
     # One core for each process.
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "VLLM_CPU_OMP_THREADS_BIND": "0|1"}
-    command = [sys.executable, "-m", "with_vllm.parallel", str(directory), mode]
+    command = [sys.executable, "-m", "with_vllm.parallel", str(directory)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
@@ -34,14 +31,14 @@ def test_two_processes_say_what_one_says(checkpoint: Any, mode: str) -> None:
         assert tokens[: len(said)] == said
 
 
-def main(directory: str, mode: str) -> None:
+def main(directory: str) -> None:
     """Print the ids of the prompts and the tokens of the replies."""
     from vllm import LLM, SamplingParams
 
     from with_vllm.asking import REQUESTS, SAMPLING, conversation
 
     single: dict[str, Any] = {"dtype": "float32", "enforce_eager": True, "max_model_len": 16_384}
-    llm = LLM(directory, **single, kv_cache_memory_bytes=2**29, **{mode: 2})
+    llm = LLM(directory, **single, kv_cache_memory_bytes=2**29, tensor_parallel_size=2)
     params = SamplingParams(temperature=0, max_tokens=SAMPLING.max_new_tokens)
     asked: list[Any] = [conversation(request) for request in REQUESTS]
     outputs = llm.chat(asked, params, use_tqdm=False)
@@ -50,4 +47,4 @@ def main(directory: str, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1])
