@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONSTRAINTS ?= constraints/cpu.txt
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: demo test lint format results proof-ranks proof-crash proof-stages proof-eval proof-serve clean help
+.PHONY: demo test lint format results proof-ranks proof-crash proof-stages proof-eval proof-serve clean help proof-vllm
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -54,6 +54,14 @@ proof-serve: .venv/dev  ## 10,000 fuzzed requests, then 64 clients and 10,000 mi
 
 proof-stages: .venv/dev  ## a tiny model through every stage of training, three seeds
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/stages.py
+.venv-vllm: constraints/vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	# a list of all that is needed: vLLM would bring torchvision, torchaudio and torchcodec
+	.venv-vllm/bin/pip --disable-pip-version-check install -q --no-deps -r constraints/vllm.txt -e .
+	@touch $@
+
+proof-vllm: .venv-vllm  ## vLLM with two tensor-parallel processes says what one says
+	HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 .venv-vllm/bin/python -m pytest -n 0 --timeout 1800 tests/with_vllm/parallel.py
 
 clean:  ## remove the environment and caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

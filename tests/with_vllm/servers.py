@@ -178,11 +178,11 @@ def test_their_server_sees_the_ids_and_says_the_tokens_of_the_local_engine(
 def test_their_server_takes_limits_of_vision(
     theirs: openai.OpenAI, native: list[Answered], checkpoint: Any
 ) -> None:
-    one = replace(REQUESTS[0], budget=Budget(max_tiles=1))
+    one = replace(REQUESTS[1], budget=Budget(max_tiles=1))
     wanted = ValleyProcessor.from_pretrained(checkpoint("sail_vl-native")).encode(one).input_ids
     limits = {"mm_processor_kwargs": {"max_tiles": 1}, "return_token_ids": True}
-    assert ask(theirs, 0, extra_body=limits).prompt_token_ids == wanted
-    assert len(wanted) < len(native[0].ids)
+    assert ask(theirs, 1, extra_body=limits).prompt_token_ids == wanted
+    assert len(wanted) < len(native[1].ids)
 
 
 def test_their_server_lives_on_after_requests_that_cannot_be_answered(
