@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.mark.timeout(1500)
 def test_stages_teach_a_tiny_model_what_they_shall() -> None:
-    command = ["benchmarks/stages.py", "--seeds", "1", "--held", "240", "--until", "cold start"]
+    command = ["benchmarks/stages.py", "--seeds", "1", "--held", "120", "--until", "cold start"]
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, check=False, capture_output=True, text=True
     )
