@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONSTRAINTS ?= constraints/cpu.txt
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: demo test lint format results proof-ranks proof-crash proof-stages proof-eval proof-serve clean help proof-vllm
+.PHONY: demo test lint format results proof-ranks proof-crash proof-stages proof-eval proof-serve proof-vllm clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
