@@ -54,6 +54,7 @@ proof-serve: .venv/dev  ## 10,000 fuzzed requests, then 64 clients and 10,000 mi
 
 proof-stages: .venv/dev  ## a tiny model through every stage of training, three seeds
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/stages.py
+
 .venv-vllm: constraints/vllm.txt
 	$(PYTHON) -m venv .venv-vllm
 	# a list of all that is needed: vLLM would bring torchvision, torchaudio and torchcodec
