@@ -7,9 +7,9 @@ them first, from scenes that are written instead of drawn (`words`); its tower i
 in GRPO alone. Then come the published recipes, through `valley train`, each from the output of the
 one before, with data, steps and learning rates of the tiny model: alignment (captions), instruction
 (questions), MPO (a right and a wrong answer; here with its SFT term), cold start (the form of
-thinking; half of its answers about colours are wrong) and GRPO on pictures, which has to
-find out. The table says what every stage did to held-out samples; exits with 1 where a threshold is
-missed.
+thinking; half of its answers about colours are wrong) and GRPO on pictures, which has to find out.
+The table says what every stage did to held-out samples; exits with 1 where a threshold is missed.
+Two seeds at a time, each on one core.
 """
 
 from __future__ import annotations
