@@ -10,7 +10,16 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from valley.data.synthetic.sample import CHARS, COLOURS, KINDS, PICTURE, UNKNOWN, Marks
+from valley.data.synthetic.sample import (
+    CHARS,
+    COLOURS,
+    KINDS,
+    MARK_SLOTS,
+    PICTURE,
+    ROLES,
+    UNKNOWN,
+    Marks,
+)
 from valley.model.files import NANO
 from valley.nano.codes import Codes, shape_places
 from valley.nano.losses import NOISE
@@ -24,8 +33,8 @@ def codes() -> Codes:
 def blocks(marks: Marks) -> torch.Tensor:
     """Marks of one picture, the four patches of a block in a row: (1, patches, 4)."""
     rows, columns = (side // 2 for side in marks.array.shape[:2])
-    array = marks.array.reshape(rows, 2, columns, 2, 4).transpose(0, 2, 1, 3, 4)
-    return torch.from_numpy(array.reshape(1, -1, 4).copy())
+    array = marks.array.reshape(rows, 2, columns, 2, MARK_SLOTS).transpose(0, 2, 1, 3, 4)
+    return torch.from_numpy(array.reshape(1, -1, MARK_SLOTS).copy())
 
 
 def two_shapes() -> torch.Tensor:
@@ -36,28 +45,40 @@ def two_shapes() -> torch.Tensor:
     return blocks(marks)
 
 
-def word(text: str) -> torch.Tensor:
-    """Up to four characters along the upper patches of one block."""
-    marks = Marks((28, 28), (1, 1))
+def word(text: str, role: str = "word") -> torch.Tensor:
+    """Up to eight characters along the upper patches of two blocks."""
+    marks = Marks((56, 28), (1, 2))
     for index, char in enumerate(text):
-        marks.glyph(char, 7 * index + 3, 5)
+        marks.glyph(char, 7 * index + 3, 5, index + 1, role)
     return blocks(marks)
 
 
 def test_the_order_of_characters_can_be_read(codes: Codes) -> None:
     """The nearest code of all orders of the same characters is the right one, in noise too."""
     words = ["".join(chars) for chars in permutations("abc7")]
-    told = torch.cat([codes(word(text), (1, 1)) for text in words])[:, 0]
+    told = torch.cat([codes(word(text), (1, 2)) for text in words])[:, 0]
     heard = told + 2 * NOISE * torch.randn(told.shape, generator=torch.Generator().manual_seed(0))
     assert torch.cdist(heard, told).argmin(-1).tolist() == list(range(len(words)))
 
 
-def test_a_character_is_told_in_its_place(codes: Codes) -> None:
-    for place, char in enumerate("x$7q"):
-        told = codes(word(" " * place + char), (1, 1))[0, 0] - codes.ground
-        table = codes.chars[place // 2, place % 2]
-        assert CHARS[int(torch.cdist(told[None], table[1:]).argmin())] == char
-        torch.testing.assert_close(told, table[CHARS.index(char) + 1])
+def test_the_sum_over_blocks_spells_a_word(codes: Codes) -> None:
+    told = (codes(word("lantern5"), (1, 2))[0] - codes.ground).sum(0)
+    orders = codes.chars[1:9, 1:]
+    assert "".join(CHARS[int(i)] for i in (orders @ told).argmax(-1)) == "lantern5"
+
+
+def test_a_text_is_told_with_what_it_is_for(codes: Codes) -> None:
+    price, plain = (codes(word("$5", role), (1, 2))[0, 0] for role in ("price", "word"))
+    there = codes.roles[[ROLES.index("price") + 1, ROLES.index("word") + 1]]
+    torch.testing.assert_close(price - plain, there[0] - there[1])
+
+
+def test_directions_stand_at_right_angles(codes: Codes) -> None:
+    rows = [codes.ground[None], codes.axes, codes.roles[1:], codes.colours[1:]]
+    rows += [codes.chars[3, 1:], codes.chars[4, 1:]]
+    for index, one in enumerate(rows):
+        for other in rows[:index]:
+            assert (one @ other.T).abs().max() < 1e-5
 
 
 def test_a_shape_is_told_with_kind_colour_and_place(codes: Codes) -> None:
@@ -79,7 +100,7 @@ def test_places_count_from_the_middle_of_the_picture() -> None:
     torch.testing.assert_close(places[0, 0], torch.tensor([-0.375, -0.25]))
     torch.testing.assert_close(places[0, 7], torch.tensor([0.375, 0.25]))
     assert not places[0, 1:7].any()
-    letters, nothing = shape_places(word("q"), (1, 1))
+    letters, nothing = shape_places(word("q"), (1, 2))
     assert not letters.any()
     assert not nothing.any()
 
@@ -91,7 +112,7 @@ def test_pictures_have_no_place_and_unknown_marks_no_code(codes: Codes) -> None:
     assert not held.any()
     told = codes(blocks(marks), (1, 1))[0, 0] - codes.ground
     torch.testing.assert_close(told, 4 * codes.kinds[PICTURE])
-    unknown = torch.from_numpy(np.full((1, 4, 4), UNKNOWN, np.uint8))
+    unknown = torch.from_numpy(np.full((1, 4, MARK_SLOTS), UNKNOWN, np.uint8))
     unknown[..., 2] = 0
     torch.testing.assert_close(codes(unknown, (1, 1))[0, 0], codes.ground)
 
@@ -107,7 +128,7 @@ def test_words_get_the_directions_of_their_codes(codes: Codes) -> None:
     embedding = torch.nn.Embedding(len(tokenizer), 256)
     before = embedding.weight.detach().clone()
     codes.name(embedding, tokenizer)
-    for name, code in (("q", codes.letters[CHARS.index("q") + 1]), (" red", codes.colours[1])):
+    for name, code in (("q", codes.letters[CHARS.index("q")]), (" red", codes.colours[1])):
         row = embedding.weight[tokenizer.encode(name)[0]]
         assert torch.cosine_similarity(row, code, dim=0) > 0.999
         assert 14 < row.norm() < 18

@@ -11,12 +11,13 @@ import torch
 from transformers import AutoTokenizer
 
 from valley.data.synthetic.clips import clip
+from valley.data.synthetic.sample import MARK_SLOTS
 from valley.data.synthetic.shapes import shape_scene
 from valley.data.synthetic.words import word_strip
 from valley.model.files import NANO
 from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.nano.batches import Group, collate
-from valley.nano.losses import MARK_CLASSES, MarkHead, Trainer, answers_right
+from valley.nano.losses import MARK_CLASSES, POINTING_LAYER, MarkHead, Trainer, answers_right
 from valley.nano.shape import attend_to_neighbours, nano_config
 from valley.processing import ValleyProcessor
 
@@ -52,7 +53,7 @@ def group_of(kind: str, grid: tuple[int, int] = (3, 3), number: int = 3) -> Grou
 
 def test_the_head_is_right_when_it_says_what_the_marks_say() -> None:
     group = group_of("shape")
-    marks = group.marks.view(3, -1, 4)
+    marks = group.marks.view(3, -1, MARK_SLOTS)
     head = MarkHead(192)
     worst = head(torch.randn(3, 36, 192), marks, group.grid)
     start = 0
@@ -81,7 +82,7 @@ def test_alignment_reaches_the_tower_only_when_asked(trainer: Trainer) -> None:
         seen, _ = trainer.look(group, "cpu", apart)
         head = trainer.head(
             trainer.features(group.pixels.flatten(0, 1), group.grid),
-            group.marks.view(3, -1, 4),
+            group.marks.view(3, -1, MARK_SLOTS),
             group.grid,
         )
         (seen.loss - head.loss if part == "alignment" else head.loss).backward()
@@ -99,14 +100,14 @@ def test_told_pictures_do_not_depend_on_pixels(trainer: Trainer, ids: dict[str, 
     torch.manual_seed(1)
     told = trainer.tell(group, "cpu")
     assert told.shape == (4, 9, 256)
-    exact = trainer.codes(group.marks.view(4, -1, 4), group.grid)
+    exact = trainer.codes(group.marks.view(4, -1, MARK_SLOTS), group.grid)
     assert 0.01 < float((told - exact).std()) < 0.02
     group.pixels = torch.zeros_like(group.pixels)
     torch.manual_seed(1)
     assert torch.equal(trainer.tell(group, "cpu"), told)
-    loss, (right, asked) = trainer.answer(told, group, ids, "cpu")
+    loss, figures = trainer.answer(told, group, ids, "cpu")
     assert 5 < float(loss) < 9  # about the logarithm of the vocabulary
-    assert (right, asked) == (0.0, 2.0)
+    assert figures == {"answers": (0, 2)}
 
 
 def test_the_trainers_tokens_are_those_of_the_model(trainer: Trainer, ids: dict[str, int]) -> None:
@@ -126,6 +127,45 @@ def test_the_trainers_tokens_are_those_of_the_model(trainer: Trainer, ids: dict[
     shown = trainer.embed(tokens[None, :1], ids, group.after)
     assert shown.shape[1] == 3 + 1 + 4 + 1 + group.after.shape[1]
     torch.testing.assert_close(shown[0, 4:8], tokens[0])
+
+
+def test_names_are_taught_to_look_at_their_things(trainer: Trainer, ids: dict[str, int]) -> None:
+    """The scores are those of the pointing head, and learning them moves its queries and keys."""
+    group = group_of("shape")
+    named = group.places >= 0
+    assert named.any()
+    seen: list[torch.Tensor] = []
+    attention = trainer.model.model.language_model.layers[POINTING_LAYER].self_attn
+    hook = attention.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(kwargs["hidden_states"]), with_kwargs=True
+    )
+    tokens = trainer.tell(group, "cpu")
+    trainer.zero_grad()
+    loss, figures = trainer.answer(tokens, group, ids, "cpu")
+    hook.remove()
+    loss.backward()
+    assert int(figures["pointing"][1]) == int(named.sum())
+    assert int(figures["misplaced"][1]) == int(named.sum())
+    assert attention.q_proj.weight.grad[: attention.head_dim].norm() > 0
+    embedded = trainer.embed(tokens[:, None], ids, group.after)
+    looks = trainer.looks(embedded, group.places)
+    assert looks.shape == (int(named.sum()), embedded.shape[1])
+    # Nothing looks ahead.
+    first = int(named.nonzero()[0, 1]) + embedded.shape[1] - group.after.shape[1]
+    assert looks[0, first + 1 :].isinf().all()
+    assert looks[0, : first + 1].isfinite().all()
+
+
+def test_a_name_is_misplaced_by_its_distance(trainer: Trainer) -> None:
+    group = group_of("shape", (2, 4))
+    group.places = torch.full_like(group.places, -1)
+    group.places[0, 3] = 6  # the third block of the second row
+    states = torch.zeros(3, group.places.shape[1] + 9, 2)
+    states[0, 9 + 3] = torch.tensor([0.5, -0.25])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "pointer", torch.nn.Identity())
+        missed = trainer.misplacements(states, group, "cpu")
+    torch.testing.assert_close(missed, torch.tensor([0.375 + 0.5]))
 
 
 def test_answers_are_right_as_a_whole() -> None:

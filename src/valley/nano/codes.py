@@ -10,19 +10,30 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from valley.data.synthetic.sample import CHARS, COLOURS, KINDS, PICTURE, UNKNOWN
+from valley.data.synthetic.sample import (
+    CHARS,
+    COLOURS,
+    KINDS,
+    LONGEST,
+    PICTURE,
+    ROLES,
+    UNKNOWN,
+)
 
 PATCHES = 4
 """Patches of a block, row by row; each has marks for a left and a right character."""
+LETTER_WIDTH = 16
+"""Of the subspace that tells one character."""
 
 
 def shape_places(marks: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Which patches hold a shape's centre, and how far it lies from the picture's middle.
 
-    marks: uint8 (pictures, patches, 4), the four patches of a block in a row; grid: (rows, columns)
-    of blocks. Returns bool (pictures, patches) and (pictures, patches, 2): x and y in shares of
-    the picture's sides, -0.5 to 0.5, 0 where no shape is.
+    marks: uint8 (pictures, patches, MARK_SLOTS), the four patches of a block in a row; grid:
+    (rows, columns) of blocks. Returns bool (pictures, patches) and (pictures, patches, 2): x and y
+    in shares of the picture's sides, -0.5 to 0.5, 0 where no shape is.
     """
     rows, columns = grid
     patch = torch.arange(rows * columns * PATCHES, device=marks.device)
@@ -34,40 +45,45 @@ def shape_places(marks: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 class Codes(nn.Module):
-    """Random directions of one length, the same for every training run.
+    """Fixed directions at right angles, the same for every training run.
 
-    A character's code adds up what it is, in which of the eight places of a block it stands, both
-    together, so that the order of several can be read, and that it is a character at all. A shape's
-    place is told along two axes. All blocks have a long common part, without which the decoder's
-    norm would blow up the noise of blank ones.
+    The n-th character of a text is told in a subspace of its own, so that the sum over all blocks
+    of a text spells it; what the text is for is told beside. A shape is told by its kind, its
+    colour and its place along two axes. All blocks have a long common part, without which the
+    decoder's norm would blow up the noise of blank ones.
     """
+
+    letters: Tensor
 
     def __init__(self, width: int, length: float = 0.5) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(7)
 
-        def directions(*shape: int) -> Tensor:
-            found = torch.randn(*shape, width, generator=generator)
-            return found / found.norm(dim=-1, keepdim=True) * length
+        def at_right_angles(rows: int, columns: int) -> Tensor:
+            return torch.linalg.qr(torch.randn(rows, columns, generator=generator))[0]
 
-        def known(codes: Tensor) -> Tensor:
-            codes[..., 0, :] = 0  # nothing there
-            return codes
+        letters = F.normalize(at_right_angles(len(CHARS), LETTER_WIDTH), dim=-1)
+        spans = at_right_angles(width, width).T.split(LETTER_WIDTH)
+        rest = iter(torch.cat(spans[LONGEST + 1 :]) * length)
+        chars = torch.zeros(LONGEST + 1, len(CHARS) + 1, width)
+        for order, span in enumerate(spans[1 : LONGEST + 1]):
+            chars[order + 1, 1:] = letters @ span * length
 
-        number = len(CHARS) + 1
-        letters, kinds = directions(number), directions(PICTURE + 1)
-        places = directions(PATCHES, 2, 1) + directions()
-        both = directions(PATCHES, 2, number)
-        kinds[1:PICTURE] += directions()  # a shape at all
+        def known(number: int) -> Tensor:
+            """One direction for each, after nothing for nothing."""
+            return torch.stack([torch.zeros(width), *(next(rest) for _ in range(number))])
+
+        kinds = known(PICTURE)
+        kinds[1:PICTURE] += next(rest)  # a shape at all
         kinds[PICTURE] /= PATCHES  # all patches of a block show the picture
-        axes = torch.linalg.qr(torch.randn(width, 2, generator=generator))[0].T
         tables = {
-            "letters": letters,
-            "chars": known(letters + places + both) / 2,
-            "kinds": known(kinds),
-            "colours": known(directions(len(COLOURS) + 1)),
-            "axes": axes * 2 * length,
-            "ground": directions() * 2,
+            "letters": letters @ spans[0],
+            "chars": chars,
+            "kinds": kinds,
+            "colours": known(len(COLOURS)),
+            "roles": known(len(ROLES)),
+            "axes": torch.stack([next(rest), next(rest)]) * 4,
+            "ground": next(rest) * 2,
         }
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
@@ -79,7 +95,7 @@ class Codes(nn.Module):
         A decoder that starts so has to learn one way to copy, not one for each character.
         """
         words = [*CHARS, *(f" {kind}" for kind in KINDS), *(f" {colour}" for colour in COLOURS)]
-        codes = torch.cat([self.letters[1:], self.kinds[1:PICTURE], self.colours[1:]])
+        codes = torch.cat([self.letters, self.kinds[1:PICTURE], self.colours[1:]])
         length = embedding.weight.norm(dim=-1).mean() / codes.norm(dim=-1, keepdim=True)
         for word, row in zip(words, codes * length, strict=True):
             (token,) = tokenizer.encode(word)
@@ -90,9 +106,9 @@ class Codes(nn.Module):
         found = marks.masked_fill(marks == UNKNOWN, 0).long().unflatten(1, (-1, PATCHES))
         told = self.ground + self.kinds[found[..., 2]].sum(2)
         told = told + self.colours[found[..., 3]].sum(2)
-        for patch in range(PATCHES):
-            for half in range(2):
-                told = told + self.chars[patch, half][found[:, :, patch, half]]
+        told = told + self.chars[found[..., 4:6], found[..., :2]].sum((2, 3))
+        roles = F.one_hot(found[..., 6], len(ROLES) + 1).amax(2)
+        told = told + roles.to(told.dtype) @ self.roles
         held, places = shape_places(marks, grid)
         number = held.unflatten(1, (-1, PATCHES)).sum(2).clamp(min=1)
         place = places.unflatten(1, (-1, PATCHES)).sum(2) / number[..., None]

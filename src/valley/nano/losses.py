@@ -12,13 +12,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.qwen2_vl.modeling_qwen2_vl import get_vision_position_ids
+from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
 
-from valley.data.synthetic.sample import CHARS, COLOURS, PICTURE, UNKNOWN
+from valley.data.synthetic.sample import (
+    CHARS,
+    COLOURS,
+    LONGEST,
+    MARK_SLOTS,
+    PICTURE,
+    ROLES,
+    UNKNOWN,
+)
 from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.nano.batches import Group, patch_rows
 from valley.nano.codes import PATCHES, Codes, shape_places
 
-MARK_CLASSES = (len(CHARS) + 1, len(CHARS) + 1, PICTURE + 1, len(COLOURS) + 1)
+MARKS = ("char", "char", "kind", "colour", "order", "order", "role")
+MARK_CLASSES = tuple(
+    {
+        "char": len(CHARS),
+        "kind": PICTURE,
+        "colour": len(COLOURS),
+        "order": LONGEST,
+        "role": len(ROLES),
+    }[name]
+    + 1
+    for name in MARKS
+)
 PRESENCE_WEIGHT = 2.0
 """Of whether a mark is there, beside which one it is."""
 PLACE_WEIGHT = 4.0
@@ -27,6 +47,12 @@ ALIGN_WEIGHT = 4.0
 """Of the squared distance of visual tokens from their codes."""
 BLANK_WEIGHT = 0.2
 """Of a block that shows nothing, beside one that does, in the alignment."""
+POINTING_LAYER = 1
+"""Of the decoder; its first head is taught to look from a thing's name at the thing's block."""
+POINTING_WEIGHT = 0.5
+"""Of that, beside the answers."""
+OPENING = 4
+"""Tokens before the first visual one."""
 NOISE = 0.015
 """Standard deviation of what is added to told tokens: a tower never tells exactly."""
 
@@ -36,7 +62,7 @@ class Seen:
     """What a group taught about seeing: a loss, and (right, asked) for each kind of mark."""
 
     loss: Tensor
-    right: dict[str, tuple[float, float]]
+    right: dict[str, tuple[Tensor, Tensor]]
 
 
 class MarkHead(nn.Module):
@@ -48,7 +74,7 @@ class MarkHead(nn.Module):
         self.linear = nn.Linear(width, sum(MARK_CLASSES) + 2)
 
     def forward(self, features: Tensor, marks: Tensor, grid: tuple[int, int]) -> Seen:
-        """features (pictures, patches, width), marks uint8 (pictures, patches, 4).
+        """features (pictures, patches, width), marks uint8 (pictures, patches, MARK_SLOTS).
 
         Which mark is there counts over marked patches only, so that the many blank ones do not
         drown it; whether one is there counts over all patches where that is known.
@@ -57,8 +83,8 @@ class MarkHead(nn.Module):
         held, places = shape_places(marks, grid)
         error = ((outputs[-1] - places).abs().sum(-1) * held).sum()
         total = PLACE_WEIGHT * error / (held.sum() + 1)
-        right = {"place": (float(error.detach()), float(held.sum()))}
-        for slot, name in enumerate(("char", "char", "kind", "colour")):
+        right = {"place": (error.detach(), held.sum())}
+        for slot, name in enumerate(MARKS):
             logits, target = outputs[slot].flatten(0, 1), marks[..., slot].flatten().long()
             known, there = target != UNKNOWN, (target > 0) & (target != UNKNOWN)
             which = logits[there][:, 1:]
@@ -68,9 +94,9 @@ class MarkHead(nn.Module):
             present = torch.logsumexp(logits[:, 1:], -1) - logits[:, 0]
             missed = F.binary_cross_entropy_with_logits(present, there.float(), reduction="none")
             total = total + PRESENCE_WEIGHT * (missed * known).sum() / (known.sum() + 1)
-            hits = float((which.argmax(-1) == target[there] - 1).sum())
-            before = right.get(name, (0.0, 0.0))
-            right[name] = (before[0] + hits, before[1] + float(there.sum()))
+            hits = (which.argmax(-1) == target[there] - 1).sum()
+            before = right.get(name, (0, 0))
+            right[name] = (before[0] + hits, before[1] + there.sum())
         return Seen(total, right)
 
 
@@ -98,7 +124,9 @@ class Trainer(nn.Module):
         super().__init__()
         self.model = model
         self.head = MarkHead(model.config.vision_config.embed_dim)
-        self.codes = Codes(model.config.text_config.hidden_size)
+        width = model.config.text_config.hidden_size
+        self.codes = Codes(width)
+        self.pointer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
         self.block = torch.compile(tower_block, dynamic=True) if compiled else tower_block
         if compiled:
             for layer in model.model.language_model.layers:
@@ -109,8 +137,8 @@ class Trainer(nn.Module):
         tower = self.model.model.vision_tower
         kernel = tower.patch_embed.proj.weight.sum(2).flatten(1)
         x = F.linear(patch_rows(pixels, grid), kernel)
-        thw = torch.tensor([[1, grid[0] * 2, grid[1] * 2]], device=x.device)
-        cos, sin = tower.rotary_pos_emb(x, get_vision_position_ids(thw, 2))
+        thw = torch.tensor([[1, grid[0] * 2, grid[1] * 2]])
+        cos, sin = tower.rotary_pos_emb(x, get_vision_position_ids(thw, 2).to(x.device))
         cos, sin = cos.to(x.dtype), sin.to(x.dtype)
         for block in tower.blocks:
             x = self.block(block, x, cos, sin)
@@ -123,7 +151,7 @@ class Trainer(nn.Module):
         tells marks apart.
         """
         x = self.features(group.pixels.flatten(0, 1).to(device), group.grid)
-        marks = group.marks.view(len(x), -1, 4).to(device)
+        marks = group.marks.view(len(x), -1, MARK_SLOTS).to(device)
         seen = self.head(x, marks, group.grid)
         wanted = self.codes(marks, group.grid)
         tokens = self.model.model.vision_connector(x.detach() if apart else x).view_as(wanted)
@@ -131,24 +159,29 @@ class Trainer(nn.Module):
         shown = (wanted - self.codes.ground).square().sum(-1)
         weight = torch.where(shown > 0, 1.0, BLANK_WEIGHT)
         seen.loss = seen.loss + ALIGN_WEIGHT * (away * weight).sum() / weight.sum()
-        seen.right["align"] = float((away * (shown > 0)).sum().detach()), float(shown.sum())
+        seen.right["align"] = (away * (shown > 0)).sum().detach(), shown.sum()
         return seen, tokens
 
     def tell(self, group: Group, device: str) -> Tensor:
         """Codes of what a group's pictures show, a little disturbed, in place of their tokens."""
-        told = self.codes(
-            group.marks.view(-1, group.grid[0] * group.grid[1] * PATCHES, 4).to(device), group.grid
-        )
-        return told + NOISE * torch.randn_like(told)
+        patches = group.grid[0] * group.grid[1] * PATCHES
+        told = self.codes(group.marks.view(-1, patches, MARK_SLOTS).to(device), group.grid)
+        return told + NOISE * torch.randn(told.shape).to(device)
 
     def answer(
         self, tokens: Tensor, group: Group, ids: dict[str, int], device: str
-    ) -> tuple[Tensor, tuple[float, float]]:
-        """Mean loss of a group's answers after its visual tokens, and (right, asked) answers."""
+    ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+        """Mean loss of a group's answers after its visual tokens.
+
+        Beside it that of looking at the things that questions name. Also returns how many answers
+        and looks were right, of how many.
+        """
         samples, frames = group.pixels.shape[:2]
         after, labels = group.after.to(device), group.labels.to(device)
         embeddings = self.embed(tokens.unflatten(0, (samples, frames)), ids, after)
-        states = self.model.model.language_model(inputs_embeds=embeddings, use_cache=False)
+        states = self.model.model.language_model(
+            inputs_embeds=embeddings, use_cache=False, output_hidden_states=True
+        )
         hidden = states.last_hidden_state[:, -after.shape[1] : -1]
         target = labels[:, 1:]
         asked = target >= 0
@@ -156,7 +189,46 @@ class Trainer(nn.Module):
         loss = F.cross_entropy(logits, target[asked])
         same = torch.ones_like(asked)
         same[asked] = logits.argmax(-1) == target[asked]
-        return loss, answers_right(same, asked)
+        figures = {"answers": answers_right(same, asked)}
+        if bool((group.places >= 0).any()):
+            looks = self.looks(states.hidden_states[POINTING_LAYER], group.places.to(device))
+            blocks = OPENING + group.places[group.places >= 0].to(device)
+            loss = loss + POINTING_WEIGHT * F.cross_entropy(looks, blocks)
+            figures["pointing"] = (looks.argmax(-1) == blocks).sum(), looks.new_tensor(len(looks))
+            missed = self.misplacements(states.hidden_states[POINTING_LAYER + 1], group, device)
+            loss = loss + missed.mean()
+            figures["misplaced"] = missed.sum().detach(), missed.new_tensor(len(missed))
+        return loss, figures
+
+    def misplacements(self, states: Tensor, group: Group, device: str) -> Tensor:
+        """How far from its block's middle the decoder thinks each named thing, in shares of sides.
+
+        states (samples, length, width) come out of the pointing layer.
+        """
+        named = group.places[group.places >= 0].to(device)
+        rows, columns = group.grid
+        place = torch.stack([named % columns / columns, named // columns / rows], -1)
+        middle = torch.tensor([0.5 / columns - 0.5, 0.5 / rows - 0.5], device=device)
+        told = self.pointer(states[:, -group.places.shape[1] :][group.places.to(device) >= 0])
+        return (told.float() - place - middle).abs().sum(-1)
+
+    def looks(self, states: Tensor, places: Tensor) -> Tensor:
+        """What names look at: scores (names, length) of the pointing layer's first head.
+
+        states (samples, length, width) are the layer's input, places as in `Group`.
+        """
+        decoder = self.model.model.language_model
+        layer, length = decoder.layers[POINTING_LAYER], states.shape[1]
+        attention, x = layer.self_attn, layer.input_layernorm(states)
+        first = slice(attention.head_dim)
+        queries = attention.q_norm(attention.q_proj(x)[..., first])[:, None]
+        keys = attention.k_norm(attention.k_proj(x)[..., first])[:, None]
+        place = torch.arange(length, device=x.device)
+        turns = decoder.rotary_emb(x, place[None])
+        queries, keys = apply_rotary_pos_emb(queries, keys, *turns)
+        scores = (queries @ keys.mT)[:, 0].float() * attention.scaling
+        scores = scores.masked_fill(place > place[:, None], -torch.inf)
+        return scores[:, -places.shape[1] :][places >= 0]
 
     def embed(self, tokens: Tensor, ids: dict[str, int], after: Tensor) -> Tensor:
         """(samples, frames, tokens, width) and what follows -> (samples, length, width)."""
@@ -174,13 +246,14 @@ class Trainer(nn.Module):
         return torch.cat([*parts, table(after)], 1)
 
 
-def answers_right(same: Tensor, asked: Tensor) -> tuple[float, float]:
+def answers_right(same: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
     """Answers right from their first token to their last, and answers: bool (samples, length) both.
 
     An answer is a run of asked tokens.
     """
     begins = asked & ~F.pad(asked, (1, 0))[:, :-1]
     number = begins.cumsum(1) * asked
-    wrong = torch.unique((number + len(asked[0]) * torch.arange(len(asked))[:, None])[~same])
-    total = float(begins.sum())
+    rows = torch.arange(len(asked), device=asked.device)[:, None]
+    wrong = torch.unique((number + len(asked[0]) * rows)[~same])
+    total = begins.sum()
     return total - len(wrong), total

@@ -12,11 +12,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from valley.nano.batches import Group, Plan, plan_ask, plan_compare, plan_look, plan_tell
+from valley.nano.batches import Group, Plan, plan_ask, plan_look, plan_tell
 from valley.nano.losses import Trainer
 
 SEES = ("model.model.vision_tower.", "model.model.vision_connector.", "head.")
-SAYS = ("model.model.language_model.", "model.lm_head.")
+SAYS = ("model.model.language_model.", "model.lm_head.", "pointer.")
 
 ANSWER_WEIGHTS = {
     "word": 0.3,
@@ -25,7 +25,6 @@ ANSWER_WEIGHTS = {
     "easy": 0.4,
     "clip": 0.6,
     "unknown": 0.1,
-    "page": 0.1,
 }
 """Weight of each group's mean answer loss where answers and marks are learnt together."""
 SEEN_WEIGHT = 0.15
@@ -54,10 +53,9 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("look", plan_look, 1500, 2e-3, SEES),
-        Stage("tell", plan_tell, 1300, 2e-3, SAYS),
-        Stage("compare", plan_compare, 500, 2e-3, SAYS, ("tell",)),
-        Stage("ask", plan_ask, 720, 1e-3, SEES + SAYS, ("look", "compare")),
+        Stage("look", plan_look, 1700, 2e-3, SEES),
+        Stage("tell", plan_tell, 1400, 2e-3, SAYS),
+        Stage("ask", plan_ask, 620, 1e-3, SEES + SAYS, ("look", "tell")),
     )
 }
 
@@ -73,14 +71,14 @@ def rate_at(step: int, steps: int, stage: Stage) -> float:
 class Tally:
     """Sums and numbers by name, over some steps."""
 
-    entries: dict[str, tuple[float, float]] = field(default_factory=dict)
+    entries: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
-    def add(self, name: str, amount: float, number: float) -> None:
+    def add(self, name: str, amount: Tensor | float, number: Tensor | float) -> None:
         before = self.entries.get(name, (0.0, 0.0))
         self.entries[name] = before[0] + amount, before[1] + number
 
     def means(self) -> dict[str, float]:
-        return {name: round(a / n, 4) for name, (a, n) in sorted(self.entries.items()) if n}
+        return {n: round(float(a / c), 4) for n, (a, c) in sorted(self.entries.items()) if c}
 
 
 def gathered(tally: Tally) -> Tally:
@@ -117,9 +115,10 @@ def group_loss(
         for name, (right, number) in seen.right.items():
             tally.add(f"{group.kind} {name}", right, number)
         weight = ANSWER_WEIGHTS.get(group.kind, 0.0)
-    if stage.trains != SEES:
-        loss, (right, number) = trainer.answer(tokens, group, ids, device)
-        tally.add(f"{group.kind} answers", right, number)
-        tally.add(f"{group.kind} loss", float(loss.detach()), 1)
+    if stage.trains != SEES and weight:
+        loss, figures = trainer.answer(tokens, group, ids, device)
+        for name, (amount, number) in figures.items():
+            tally.add(f"{group.kind} {name}", amount, number)
+        tally.add(f"{group.kind} loss", loss.detach(), 1)
         total = total + weight * loss
     return total

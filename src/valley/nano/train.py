@@ -1,8 +1,8 @@
 """Trains the embedded model from scratch: `python -m valley.nano.train`.
 
-Four stages. `look`: the tower learns to tell what its patches show, easy pictures first, and the
-connector to write that as codes. `tell`, then `compare`: the decoder learns to answer from those
-codes; they need no tower and run beside `look`. `ask`: all go on together, pictures and answers.
+Three stages. `look`: the tower learns to tell what its patches show, easy pictures first, and the
+connector to write that as codes. `tell`: the decoder learns to answer from those codes; it needs
+no tower and runs beside `look`. `ask`: all go on together, pictures and answers.
 
 Every batch is a pure function of (seed, step), so a run that was stopped continues with the same
 data; the learning rate depends on the share of planned steps only. Needs the packages that
@@ -74,7 +74,7 @@ def train_step(
         loss.backward()
     sum_gradients(trainer)
     trained = [p for p in trainer.parameters() if p.requires_grad]
-    tally.add("norm", float(nn.utils.clip_grad_norm_(trained, 1.0)), 1)
+    tally.add("norm", nn.utils.clip_grad_norm_(trained, 1.0).detach(), 1)
     share = rate_at(batch.step, planned_steps(stage, args), stage)
     for optimizer in optimizers:
         for group_of in optimizer.param_groups:

@@ -123,7 +123,18 @@ def shape_scene(
     frame = to_grid(image, grid)
     if rng.random() < 0.3:
         frame = add_noise(rng, frame, float(rng.uniform(1, 8)))
-    return Sample([frame], scene_dialog(rng, things, back, questions), marks.array[None])
+    dialog = scene_dialog(rng, things, back, questions)
+    return Sample([frame], dialog, marks.array[None], places(things, image.size))
+
+
+def places(things: list[Thing], size: tuple[int, int]) -> dict[str, tuple[float, float]]:
+    """Where the things lie whose kind, or kind and colour, no other has (see `Sample`)."""
+    found = {}
+    for kind, colour, x, y in things:
+        for name, same in ((kind, 1), (f"{colour} {kind}", 2)):
+            if sum(t[0] == kind and (same == 1 or t[1] == colour) for t in things) == 1:
+                found[name] = (x / size[0] - 0.5, y / size[1] - 0.5)
+    return found
 
 
 def scene_dialog(
