@@ -17,7 +17,15 @@ from valley.data.synthetic.words import word_strip
 from valley.model.files import NANO
 from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.nano.batches import Group, collate
-from valley.nano.losses import MARK_CLASSES, POINTING_LAYER, MarkHead, Trainer, answers_right
+from valley.nano.losses import (
+    MARK_CLASSES,
+    POINTING_LAYER,
+    MarkHead,
+    Trainer,
+    answers_right,
+    blocks_at,
+    distances,
+)
 from valley.nano.shape import attend_to_neighbours, nano_config
 from valley.processing import ValleyProcessor
 
@@ -132,7 +140,7 @@ def test_the_trainers_tokens_are_those_of_the_model(trainer: Trainer, ids: dict[
 def test_names_are_taught_to_look_at_their_things(trainer: Trainer, ids: dict[str, int]) -> None:
     """The scores are those of the pointing head, and learning them moves its queries and keys."""
     group = group_of("shape")
-    named = group.places >= 0
+    named = ~group.places[..., 0].isnan()
     assert named.any()
     seen: list[torch.Tensor] = []
     attention = trainer.model.model.language_model.layers[POINTING_LAYER].self_attn
@@ -148,7 +156,7 @@ def test_names_are_taught_to_look_at_their_things(trainer: Trainer, ids: dict[st
     assert int(figures["misplaced"][1]) == int(named.sum())
     assert attention.q_proj.weight.grad[: attention.head_dim].norm() > 0
     embedded = trainer.embed(tokens[:, None], ids, group.after)
-    looks = trainer.looks(embedded, group.places)
+    looks = trainer.looks(embedded, named)
     assert looks.shape == (int(named.sum()), embedded.shape[1])
     # Nothing looks ahead.
     first = int(named.nonzero()[0, 1]) + embedded.shape[1] - group.after.shape[1]
@@ -156,16 +164,35 @@ def test_names_are_taught_to_look_at_their_things(trainer: Trainer, ids: dict[st
     assert looks[0, : first + 1].isfinite().all()
 
 
-def test_a_name_is_misplaced_by_its_distance(trainer: Trainer) -> None:
-    group = group_of("shape", (2, 4))
-    group.places = torch.full_like(group.places, -1)
-    group.places[0, 3] = 6  # the third block of the second row
-    states = torch.zeros(3, group.places.shape[1] + 9, 2)
-    states[0, 9 + 3] = torch.tensor([0.5, -0.25])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "pointer", torch.nn.Identity())
-        missed = trainer.misplacements(states, group, "cpu")
-    torch.testing.assert_close(missed, torch.tensor([0.375 + 0.5]))
+def test_things_lie_in_the_block_of_their_centre() -> None:
+    places = torch.tensor([[-0.5, -0.5], [0.1, 0.1], [0.5, 0.5]])
+    assert blocks_at(places, (2, 4)).tolist() == [0, 6, 7]
+
+
+def test_what_is_told_is_wrong_by_its_distance() -> None:
+    wanted = torch.full((3, 5, 2), torch.nan)
+    wanted[1, 2] = torch.tensor([0.25, -0.5])
+    states = torch.zeros(3, 5, 2)
+    states[1, 2] = torch.tensor([0.5, 0.0])
+    torch.testing.assert_close(distances(torch.nn.Identity(), states, wanted), torch.tensor([0.75]))
+
+
+def test_shifts_are_told_where_answers_begin(trainer: Trainer, ids: dict[str, int]) -> None:
+    """Comparing is learnt for each question of a clip that hangs on it, before the last layer."""
+    samples = [clip(np.random.default_rng(i), (3, 3), 4) for i in range(3)]
+    group = collate(AutoTokenizer.from_pretrained(NANO), "clip", (3, 3), samples)
+    known = ~group.shifts[..., 0].isnan()
+    turns = [turn for sample in samples for turn in sample.dialog]
+    assert int(known.sum()) == sum(turn.shift is not None for turn in turns)
+    # The next token is the first of an answer.
+    follows = torch.roll(known, 1, dims=1)
+    assert bool((group.labels[follows] >= 0).all())
+    assert bool((group.labels[known] == -100).all())
+    trainer.zero_grad()
+    loss, figures = trainer.answer(trainer.tell(group, "cpu"), group, ids, "cpu")
+    loss.backward()
+    assert int(figures["shift"][1]) == int(known.sum())
+    assert trainer.comparer[1].weight.grad.norm() > 0
 
 
 def test_answers_are_right_as_a_whole() -> None:

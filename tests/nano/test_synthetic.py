@@ -42,7 +42,7 @@ def test_samples_are_whole_and_seeded(name: str) -> None:
             assert np.array_equal(frame, other)
         assert sample.dialog == again.dialog
         assert sample.dialog
-        assert all(question and answer for question, answer in sample.dialog)
+        assert all(turn.question and turn.answer for turn in sample.dialog)
         assert sample.marks.shape == (frames, grid[0] * 2, grid[1] * 2, MARK_SLOTS)
     one, two = (draw(np.random.default_rng(seed), grid) for seed in (1, 2))
     assert not np.array_equal(one.frames[0], two.frames[0])
@@ -67,7 +67,7 @@ def test_a_moving_shape_moves_where_the_answer_says() -> None:
     seen = set()
     for seed in range(60):
         sample = clip(np.random.default_rng(seed), (3, 3), 6)
-        answers = [answer for _, answer in sample.dialog if answer in steps]
+        answers = [turn.answer for turn in sample.dialog if turn.answer in steps]
         if not answers:
             continue
         kinds = sample.marks[..., 2]
@@ -77,6 +77,8 @@ def test_a_moving_shape_moves_where_the_answer_says() -> None:
             if all(len(place) == 1 for place in places):
                 moved.append((places[-1][0] - places[0][0])[::-1])
         dx, dy = steps[answers[0]]
+        shifts = [turn.shift for turn in sample.dialog if turn.answer == answers[0]]
+        assert all(shift and shift[0] * dx + shift[1] * dy > 0.05 for shift in shifts)
         travelled = [int(m[0] * dx + m[1] * dy) for m in moved if m.any()]
         if travelled:  # a shape of its own kind, whose mark is never hidden
             assert min(travelled) >= 1, (seed, answers, moved)
@@ -101,6 +103,7 @@ def test_counts_and_sides_are_those_of_the_things() -> None:
         (_, first), (_, second) = named[:: -1 if pair[0].startswith("On which side of") else 1]
         axis, sign = sides[pair[1]]
         assert (by_name[first][axis] - by_name[second][axis]) * sign > 0, (pair, by_name)
+        assert pair.shift == tuple(np.subtract(by_name[first], by_name[second]))
         checked += 1
         assert is_side(rng, things)[1] in ("yes", "no")
     assert checked > 10
@@ -118,7 +121,8 @@ def test_a_shape_has_the_colour_of_its_name() -> None:
 def test_a_card_answers_what_it_shows_and_declines_the_rest() -> None:
     answers: list[str] = []
     for seed in range(20):
-        answers += [a for _, a in card_sample(np.random.default_rng(seed), (8, 6), 9).dialog]
+        dialog = card_sample(np.random.default_rng(seed), (8, 6), 9).dialog
+        answers += [turn.answer for turn in dialog]
     assert any(answer.startswith("$") for answer in answers)
     assert any(answer.endswith("%") for answer in answers)
     assert DECLINE in answers
@@ -167,7 +171,7 @@ def test_things_are_where_their_names_say() -> None:
 def test_unknown_pictures_are_declined() -> None:
     for seed in range(10):
         dialog = unknown_picture(np.random.default_rng(seed), (4, 5)).dialog
-        assert {answer for _, answer in dialog} == {DECLINE}
+        assert {turn.answer for turn in dialog} == {DECLINE}
 
 
 def test_easy_vqa_keeps_its_splits() -> None:

@@ -18,7 +18,7 @@ from valley.data.synthetic.clips import clip
 from valley.data.synthetic.easy import easy_sample
 from valley.data.synthetic.pages import page
 from valley.data.synthetic.pictures import unknown_picture
-from valley.data.synthetic.sample import MARK_SLOTS, Sample, pick
+from valley.data.synthetic.sample import MARK_SLOTS, Sample, Turn, pick
 from valley.data.synthetic.shapes import shape_scene
 from valley.data.synthetic.sheets import glyph_sheet, shape_sheet
 from valley.data.synthetic.words import word_strip
@@ -41,7 +41,8 @@ class Group:
     pixels: uint8 (samples, frames, height, width, 3); grid: (rows, columns) of 28-pixel blocks.
     after: token ids after the pictures, padded: (samples, length).
     labels: (samples, length), -100 where nothing is learnt.
-    places: (samples, length), the block of the thing that a token names, -1 if it names none.
+    places: (samples, length, 2), of the thing that a token names, NaN where it names none.
+    shifts: (samples, length, 2), of the turn whose answer comes next, NaN where it has none.
     marks: uint8 (samples, patches, MARK_SLOTS).
     """
 
@@ -51,6 +52,7 @@ class Group:
     after: Tensor
     labels: Tensor
     places: Tensor
+    shifts: Tensor
     marks: Tensor
 
 
@@ -213,19 +215,24 @@ class Steps(Dataset):
 
 
 def dialog_ids(
-    tokenizer: PreTrainedTokenizerBase, dialog: list[tuple[str, str]]
-) -> tuple[list[int], list[int]]:
-    """Token ids after the pictures and their labels: only answers and their ends are learnt."""
+    tokenizer: PreTrainedTokenizerBase, dialog: list[Turn]
+) -> tuple[list[int], list[int], list[int]]:
+    """Token ids after the pictures, their labels, and where the questions end.
+
+    Only answers and their ends are learnt.
+    """
     ids: list[int] = []
     labels: list[int] = []
-    for index, (question, answer) in enumerate(dialog):
+    ends: list[int] = []
+    for index, (question, answer, _) in enumerate(dialog):
         opening = "\n" if index == 0 else "<|im_start|>user\n"
         asked = tokenizer.encode(f"{opening}{question}<|im_end|>\n<|im_start|>assistant\n")
         said = tokenizer.encode(f"{answer}<|im_end|>")
         end = tokenizer.encode("\n")
+        ends.append(len(ids) + len(asked) - 1)
         ids += asked + said + end
         labels += [-100] * len(asked) + said + [-100] * len(end)
-    return ids, labels
+    return ids, labels, ends
 
 
 def ends_of(part: list[int], whole: list[int]) -> list[int]:
@@ -239,21 +246,24 @@ def collate(
 ) -> Group:
     """Tensors of samples whose pictures have the same grid."""
     texts = [dialog_ids(tokenizer, sample.dialog) for sample in samples]
-    longest = max(len(ids) for ids, _ in texts)
+    longest = max(len(ids) for ids, _, _ in texts)
     after = torch.full((len(samples), longest), tokenizer.pad_token_id)
     labels = torch.full((len(samples), longest), -100)
-    places = torch.full((len(samples), longest), -1)
-    for row, (ids, targets) in enumerate(texts):
+    places = torch.full((len(samples), longest, 2), torch.nan)
+    shifts = torch.full((len(samples), longest, 2), torch.nan)
+    for row, (ids, targets, ends) in enumerate(texts):
         after[row, : len(ids)] = torch.tensor(ids)
         labels[row, : len(ids)] = torch.tensor(targets)
-        for name, (x, y) in samples[row].places.items():
-            block = int((y + 0.5) * grid[0]) * grid[1] + int((x + 0.5) * grid[1])
+        for turn, end in zip(samples[row].dialog, ends, strict=True):
+            if turn.shift is not None:
+                shifts[row, end] = torch.tensor(turn.shift)
+        for name, place in samples[row].places.items():
             for end in ends_of(tokenizer.encode(f" {name}"), ids):
-                places[row, end] = block
+                places[row, end] = torch.tensor(place)
     pixels = torch.from_numpy(np.stack([np.stack(s.frames) for s in samples]))
     marks = np.stack([s.marks for s in samples]).reshape(-1, grid[0], 2, grid[1], 2, MARK_SLOTS)
     marks = marks.transpose(0, 1, 3, 2, 4, 5).reshape(len(samples), -1, MARK_SLOTS)
-    return Group(kind, grid, pixels, after, labels, places, torch.from_numpy(marks.copy()))
+    return Group(kind, grid, pixels, after, labels, places, shifts, torch.from_numpy(marks.copy()))
 
 
 def patch_rows(pixels: Tensor, grid: Grid) -> Tensor:

@@ -51,6 +51,8 @@ POINTING_LAYER = 1
 """Of the decoder; its first head is taught to look from a thing's name at the thing's block."""
 POINTING_WEIGHT = 0.5
 """Of that, beside the answers."""
+SHIFT_WEIGHT = 2.0
+"""Of how far apart two places lie, which is read off the decoder one layer later."""
 OPENING = 4
 """Tokens before the first visual one."""
 NOISE = 0.015
@@ -127,6 +129,7 @@ class Trainer(nn.Module):
         width = model.config.text_config.hidden_size
         self.codes = Codes(width)
         self.pointer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
+        self.comparer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
         self.block = torch.compile(tower_block, dynamic=True) if compiled else tower_block
         if compiled:
             for layer in model.model.language_model.layers:
@@ -173,8 +176,8 @@ class Trainer(nn.Module):
     ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
         """Mean loss of a group's answers after its visual tokens.
 
-        Beside it that of looking at the things that questions name. Also returns how many answers
-        and looks were right, of how many.
+        Beside it those of looking at the things that questions name and of comparing places. Also
+        returns how many answers and looks were right, of how many.
         """
         samples, frames = group.pixels.shape[:2]
         after, labels = group.after.to(device), group.labels.to(device)
@@ -190,32 +193,28 @@ class Trainer(nn.Module):
         same = torch.ones_like(asked)
         same[asked] = logits.argmax(-1) == target[asked]
         figures = {"answers": answers_right(same, asked)}
-        if bool((group.places >= 0).any()):
-            looks = self.looks(states.hidden_states[POINTING_LAYER], group.places.to(device))
-            blocks = OPENING + group.places[group.places >= 0].to(device)
+        named = ~group.places[..., 0].isnan()
+        if bool(named.any()):
+            blocks = OPENING + blocks_at(group.places[named], group.grid).to(device)
+            looks = self.looks(states.hidden_states[POINTING_LAYER], named.to(device))
             loss = loss + POINTING_WEIGHT * F.cross_entropy(looks, blocks)
             figures["pointing"] = (looks.argmax(-1) == blocks).sum(), looks.new_tensor(len(looks))
-            missed = self.misplacements(states.hidden_states[POINTING_LAYER + 1], group, device)
-            loss = loss + missed.mean()
-            figures["misplaced"] = missed.sum().detach(), missed.new_tensor(len(missed))
+        layers = states.hidden_states[POINTING_LAYER + 1 :]
+        for name, wanted, reader, weight, layer in (
+            ("misplaced", group.places, self.pointer, 1.0, layers[0]),
+            ("shift", group.shifts, self.comparer, SHIFT_WEIGHT, layers[1]),
+        ):
+            missed = distances(reader, layer[:, -after.shape[1] :], wanted.to(device))
+            if len(missed):
+                loss = loss + weight * missed.mean()
+                figures[name] = missed.sum().detach(), missed.new_tensor(len(missed))
         return loss, figures
 
-    def misplacements(self, states: Tensor, group: Group, device: str) -> Tensor:
-        """How far from its block's middle the decoder thinks each named thing, in shares of sides.
-
-        states (samples, length, width) come out of the pointing layer.
-        """
-        named = group.places[group.places >= 0].to(device)
-        rows, columns = group.grid
-        place = torch.stack([named % columns / columns, named // columns / rows], -1)
-        middle = torch.tensor([0.5 / columns - 0.5, 0.5 / rows - 0.5], device=device)
-        told = self.pointer(states[:, -group.places.shape[1] :][group.places.to(device) >= 0])
-        return (told.float() - place - middle).abs().sum(-1)
-
-    def looks(self, states: Tensor, places: Tensor) -> Tensor:
+    def looks(self, states: Tensor, named: Tensor) -> Tensor:
         """What names look at: scores (names, length) of the pointing layer's first head.
 
-        states (samples, length, width) are the layer's input, places as in `Group`.
+        states (samples, length, width) are the layer's input; named: bool (samples, length after
+        the pictures).
         """
         decoder = self.model.model.language_model
         layer, length = decoder.layers[POINTING_LAYER], states.shape[1]
@@ -228,7 +227,7 @@ class Trainer(nn.Module):
         queries, keys = apply_rotary_pos_emb(queries, keys, *turns)
         scores = (queries @ keys.mT)[:, 0].float() * attention.scaling
         scores = scores.masked_fill(place > place[:, None], -torch.inf)
-        return scores[:, -places.shape[1] :][places >= 0]
+        return scores[:, -named.shape[1] :][named]
 
     def embed(self, tokens: Tensor, ids: dict[str, int], after: Tensor) -> Tensor:
         """(samples, frames, tokens, width) and what follows -> (samples, length, width)."""
@@ -244,6 +243,22 @@ class Trainer(nn.Module):
             opening = ("<im_start>",) if frame == 0 else (" ", "<im_start>")
             parts += [words(*opening), tokens[:, frame], words("<im_end>")]
         return torch.cat([*parts, table(after)], 1)
+
+
+def blocks_at(places: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Numbers of the blocks at places (things, 2), row by row."""
+    sides = torch.tensor([grid[1], grid[0]])
+    x, y = torch.minimum(((places + 0.5) * sides).long(), sides - 1).unbind(-1)
+    return y * grid[1] + x
+
+
+def distances(reader: nn.Module, states: Tensor, wanted: Tensor) -> Tensor:
+    """How far what a reader tells lies from what is wanted, where that is known; along both axes.
+
+    states (samples, length, width), wanted (samples, length, 2) with NaN where nothing is.
+    """
+    known = ~wanted[..., 0].isnan()
+    return (reader(states[known]).float() - wanted[known]).abs().sum(-1)
 
 
 def answers_right(same: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:

@@ -105,7 +105,11 @@ def make_optimizers(trainer: Trainer, rate: float) -> list[torch.optim.Optimizer
     """
     hidden, matrices, plain = split_parameters(trainer)
     patches = {id(p) for p in trainer.model.model.vision_tower.patch_embed.parameters()}
-    head = {id(p) for part in (trainer.head, trainer.pointer) for p in part.parameters()}
+    head = {
+        id(p)
+        for part in (trainer.head, trainer.pointer, trainer.comparer)
+        for p in part.parameters()
+    }
     connector = [p for p in matrices if id(p) not in patches | head]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in plain if id(p) not in head]},

@@ -16,7 +16,7 @@ from valley.nano.batches import Group, Plan, plan_ask, plan_look, plan_tell
 from valley.nano.losses import Trainer
 
 SEES = ("model.model.vision_tower.", "model.model.vision_connector.", "head.")
-SAYS = ("model.model.language_model.", "model.lm_head.", "pointer.")
+SAYS = ("model.model.language_model.", "model.lm_head.", "pointer.", "comparer.")
 
 ANSWER_WEIGHTS = {
     "word": 0.3,

@@ -12,7 +12,7 @@ from valley.data.synthetic import phrases
 from valley.data.synthetic.fonts import load, pick_font
 from valley.data.synthetic.phrases import DECLINE, ask
 from valley.data.synthetic.pictures import insert
-from valley.data.synthetic.sample import BLOCK, Marks, Sample, add_noise, pick, to_grid
+from valley.data.synthetic.sample import BLOCK, Marks, Sample, Turn, add_noise, pick, to_grid
 from valley.data.synthetic.shapes import draw_shape
 from valley.data.synthetic.words import cased, fitting_size, vocabulary, write
 
@@ -343,7 +343,7 @@ def card_sample(
     return Sample([frame], card_dialog(rng, facts, questions), card.marks.array[None])
 
 
-def card_dialog(rng: np.random.Generator, facts: Facts, questions: int) -> list[tuple[str, str]]:
+def card_dialog(rng: np.random.Generator, facts: Facts, questions: int) -> list[Turn]:
     """Questions about the facts, the price often first; what the card leaves out is declined."""
     stock = None if facts.stock is None else ("yes" if facts.stock else "no")
     discount = None if facts.discount is None else f"{facts.discount}%"
@@ -356,9 +356,9 @@ def card_dialog(rng: np.random.Generator, facts: Facts, questions: int) -> list[
     ]
     dialog = []
     for wordings, answer in pairs:
-        dialog.append((ask(rng, wordings), DECLINE if answer is None else answer))
+        dialog.append(Turn(ask(rng, wordings), DECLINE if answer is None else answer))
     if rng.random() < 0.1:
-        dialog.append((ask(rng, phrases.SCENE), "A product card."))
+        dialog.append(Turn(ask(rng, phrases.SCENE), "A product card."))
     order = [int(i) for i in rng.permutation(len(dialog))]
     if rng.random() < 0.3:
         order = sorted(order, key=bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -52,11 +52,23 @@ the left and of the right character in its text (0: not to be spelled), role of 
 PICTURE = len(KINDS) + 1
 """In place of a kind: the patch is part of a photograph, clip art or a texture."""
 
-NOTHING_ASKED = [("What is written?", "I do not say.")]
-"""The dialog of pictures of which only the marks are learnt."""
-
 UNKNOWN = 255
 """In any slot: nobody labelled what is there."""
+
+Vector = tuple[float, float]
+"""x and y, to the right and down."""
+
+
+class Turn(NamedTuple):
+    """A question with its answer, and how far apart two places lie if the answer hangs on that."""
+
+    question: str
+    answer: str
+    shift: Vector | None = None
+
+
+NOTHING_ASKED = [Turn("What is written?", "I do not say.")]
+"""The dialog of pictures of which only the marks are learnt."""
 
 
 @dataclass
@@ -64,7 +76,7 @@ class Sample:
     """One picture or clip with its questions.
 
     frames: uint8 arrays of (height, width, 3), all of one size, sides in multiples of 28.
-    dialog: (question, answer) pairs about them, in the order to be asked.
+    dialog: turns about them, in the order to be asked; shifts in shares of the picture's sides.
     marks: uint8 (frames, height / 14, width / 14, MARK_SLOTS); 0: nothing there, UNKNOWN: nobody
     knows.
     places: where the things lie whose names fit no other: x and y from the picture's middle, in
@@ -72,9 +84,9 @@ class Sample:
     """
 
     frames: list[np.ndarray]
-    dialog: list[tuple[str, str]]
+    dialog: list[Turn]
     marks: np.ndarray = field(repr=False)
-    places: dict[str, tuple[float, float]] = field(default_factory=dict)
+    places: dict[str, Vector] = field(default_factory=dict)
 
 
 class Marks:

@@ -18,6 +18,7 @@ from valley.data.synthetic.sample import (
     SPELLED,
     Marks,
     Sample,
+    Turn,
     add_noise,
     to_grid,
 )
@@ -167,9 +168,9 @@ def word_strip(
     xy = (max(0, free[0]) * rng.random(), max(0, free[1]) * rng.random())
     write(ImageDraw.Draw(image), marks, shown, xy, path, size, ink)
     frame = _disturb(rng, image, grid)
-    dialog = [(phrases.ask(rng, phrases.WORD), text)]
+    dialog = [Turn(phrases.ask(rng, phrases.WORD), text)]
     if rng.random() < 0.03:
-        dialog = [(phrases.ask(rng, phrases.SCENE), "A word.")]
+        dialog = [Turn(phrases.ask(rng, phrases.SCENE), "A word.")]
     return Sample([frame], dialog, marks.array[None])
 
 
