@@ -97,10 +97,10 @@ def plan_look(rng: np.random.Generator, progress: float) -> Plan:
     """What the tower learns from, easy pictures first; progress: share of the stage, 0 to 1.
 
     Sheets of single glyphs and shapes, then texts whose characters move together, then all kinds of
-    pictures that are asked about.
+    pictures that are asked about. Text, which takes longest, has the largest share.
     """
-    spread = ramp(progress, 0.0, 0.3)
-    dense, real = ramp(progress, 0.1, 0.4), ramp(progress, 0.15, 0.45)
+    spread = ramp(progress, 0.0, 0.2)
+    dense, real = ramp(progress, 0.06, 0.3), ramp(progress, 0.1, 0.35)
     glyphs, shapes = partial(glyph_sheet, spread=spread), partial(shape_sheet, spread=spread)
     lines = partial(page, tracking=12 * (1 - dense))
     plan: Plan = [
@@ -109,18 +109,18 @@ def plan_look(rng: np.random.Generator, progress: float) -> Plan:
     ]
     if dense == 0:
         return plan
-    plan.append(("page", lines, pick(rng, PAGES), round(4 + 9 * dense)))
+    plan.append(("page", lines, pick(rng, PAGES), round(4 + 10 * dense)))
     if real > 0:
         clips, card = partial(clip, frames=2), _random_grid(rng, 12, 45, 5.0)
         scene = _random_grid(rng, 9, 36, 2.0) if rng.random() < 0.3 else pick(rng, SCENES)
         plan += [
             ("shape", shape_scene, scene, round(4 + 4 * real)),
-            ("clip", clips, pick(rng, FRAMES), round(2 + 3 * real)),
-            ("easy", easy_sample, (3, 3), 6),
+            ("clip", clips, pick(rng, FRAMES), round(2 + 2 * real)),
+            ("easy", easy_sample, (3, 3), 5),
             ("unknown", unknown_picture, _random_grid(rng, 9, 24, 2.5), 3),
-            ("card", card_sample, card, round(2 + 5 * real)),
-            ("word", word_strip, pick(rng, STRIPS[:3]), round(2 + 4 * real)),
-            ("word", word_strip, pick(rng, STRIPS[3:]), round(2 + 4 * real)),
+            ("card", card_sample, card, round(2 + 7 * real)),
+            ("word", word_strip, pick(rng, STRIPS[:3]), round(2 + 6 * real)),
+            ("word", word_strip, pick(rng, STRIPS[3:]), round(2 + 6 * real)),
         ]
     return every_other(rng, plan)
 

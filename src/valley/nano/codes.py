@@ -82,7 +82,7 @@ class Codes(nn.Module):
             "kinds": kinds,
             "colours": known(len(COLOURS)),
             "roles": known(len(ROLES)),
-            "axes": torch.stack([next(rest), next(rest)]) * 4,
+            "axes": torch.stack([next(rest), next(rest)]) * 8,
             "ground": next(rest) * 2,
         }
         for name, table in tables.items():

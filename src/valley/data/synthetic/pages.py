@@ -31,7 +31,7 @@ def page(
     canvas = ImageDraw.Draw(image), Marks((width, height), grid)
     y, first = float(rng.uniform(1, 8)), True
     while True:
-        path, size = pick_font(rng, held_out), int(rng.integers(11, 25))
+        path, size = pick_font(rng, held_out), int(11 * 3.2 ** rng.random())
         top, bottom = load(path, size).getbbox("Ag$")[1::2]
         if y + bottom - top > height and not first:
             break
