@@ -6,6 +6,7 @@ What takes time to write is written once a run, whatever the number of test proc
 from __future__ import annotations
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # The same examples in every run, whatever else the machine does.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests that ask for patience come first, then those with many tests: one that
+    begins late would run alone."""
+    patience: defaultdict[Path, float] = defaultdict(float)
+    number: Counter[Path] = Counter()
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        patience[item.path] = max(patience[item.path], marker.args[0] if marker else 0)
+        number[item.path] += 1
+    items.sort(key=lambda item: (-patience[item.path], -number[item.path]))
+
 
 TINY = "valley2_5_tiny_a"
 TINY_VALLEY2 = "valley2_tiny_a"
