@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +62,18 @@ class Answered:
     reply: Reply
 
 
+@cache
+def _apart() -> ProcessPoolExecutor:
+    """A process where vLLM has not rewritten the decoders' classes of transformers."""
+    return ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,))
+
+
 def local(directory: Path, requests: tuple[Request, ...]) -> list[Answered]:
     """What the local engine makes of the requests, one by one."""
+    return _apart().submit(_answered, directory, requests).result()
+
+
+def _answered(directory: Path, requests: tuple[Request, ...]) -> list[Answered]:
     engine = LocalEngine.from_checkpoint(directory, device="cpu", dtype="float32")
     return [
         Answered(engine.processor.encode(request).input_ids, next(engine.run([request], SAMPLING)))

@@ -23,8 +23,6 @@ NAMES = ("nano", "valley2_5-published", "valley2-native", "sail_vl-published", "
 
 @pytest.fixture(scope="module")
 def expected(checkpoint: Any) -> dict[str, list[Answered]]:
-    """Asked before vLLM rewrites the decoders' classes."""
-    torch.set_num_threads(1)
     return {name: local(checkpoint(name), (*REQUESTS, CLIP)) for name in NAMES}
 
 

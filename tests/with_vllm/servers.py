@@ -16,7 +16,6 @@ from typing import Any
 import httpx2 as httpx
 import openai
 import pytest
-import torch
 
 from serve.conftest import wait_until
 from valley.processing import ValleyProcessor
@@ -122,7 +121,6 @@ def servers(checkpoint: Any) -> Iterator[Servers]:
 
 @pytest.fixture(scope="module")
 def published(checkpoint: Any, servers: Servers) -> list[Answered]:
-    torch.set_num_threads(1)
     return local(checkpoint("valley2-published"), REQUESTS)
 
 
