@@ -30,13 +30,19 @@ def words(ask: Ask) -> int:
 
 
 class Desk:
-    """Takes in what is done; `ahead` is called once, as while a long turn of the model goes on."""
+    """Hands in jobs and takes what is done, as while a long turn of the model goes on."""
 
     def __init__(self, encode: Any, open: Any = None) -> None:
         self.done: dict[int, Any] = {}
         self.lock = Lock()
         opening = open or (lambda ask: ask.request)
         self.preparer = Preparer(opening, lambda ask, request: encode(ask), self.take)
+
+    def hand_in(self, number: int) -> list[Job]:
+        jobs = [job(number) for number in range(number)]
+        for one in jobs:
+            self.preparer.add(one)
+        return jobs
 
     def take(self, job: Job, result: Any) -> None:
         with self.lock:
@@ -50,11 +56,11 @@ def encoded(size: int) -> Encoded:
 
 def test_all_that_waits_is_encoded_without_another_word() -> None:
     desk = Desk(lambda ask: encoded(1))
-    desk.preparer.ahead([job(number) for number in range(64)])
+    desk.hand_in(64)
     wait_until(lambda: len(desk.done) == 64, 10)
 
 
-def test_all_is_opened_before_the_next_is_encoded() -> None:
+def test_a_damaged_one_is_refused_while_others_are_encoded() -> None:
     go = Event()
 
     def open(ask: Ask) -> Request:
@@ -67,7 +73,7 @@ def test_all_is_opened_before_the_next_is_encoded() -> None:
         return encoded(1)
 
     desk = Desk(encode, open)
-    desk.preparer.ahead([job(number) for number in range(64)])
+    desk.hand_in(64)
     wait_until(lambda: 60 in desk.done, 10)
     assert list(desk.done) == [60]
     go.set()
@@ -88,7 +94,7 @@ def test_opened_pictures_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) ->
         return encoded(1)
 
     desk = Desk(encode, open)
-    desk.preparer.ahead([job(number) for number in range(20)])
+    desk.hand_in(20)
     wait_until(lambda: len(opened) >= 2, 10)
     time.sleep(0.1)
     assert len(opened) <= 2 + THREADS
@@ -104,7 +110,7 @@ def test_an_error_is_handed_over_and_costs_no_other(error: BaseException) -> Non
         return encoded(1)
 
     desk = Desk(encode)
-    desk.preparer.ahead([job(number) for number in range(10)])
+    desk.hand_in(10)
     wait_until(lambda: len(desk.done) == 10, 10)
     assert all(isinstance(desk.done[number], Exception) == bool(number % 2) for number in range(10))
 
@@ -112,14 +118,13 @@ def test_an_error_is_handed_over_and_costs_no_other(error: BaseException) -> Non
 def test_memory_is_bounded_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "MAX_ENCODED", 30)
     desk = Desk(lambda ask: encoded(10))
-    waiting = [job(number) for number in range(12)]
-    desk.preparer.ahead(waiting)
+    waiting = desk.hand_in(12)
     wait_until(lambda: len(desk.done) >= 3, 10)
     time.sleep(0.1)
     assert len(desk.done) <= 3 + THREADS - 1
     while len(desk.done) < 12:
         waiting = [one for one in waiting if one.encoded is None]
-        desk.preparer.ahead(waiting)
+        desk.preparer.keep(waiting, 11)
         time.sleep(0.01)
     assert sorted(desk.done) == list(range(12))
 
@@ -132,10 +137,9 @@ def test_what_was_cancelled_is_not_encoded() -> None:
         return encoded(1)
 
     desk = Desk(encode)
-    waiting = [job(number) for number in range(8)]
-    desk.preparer.ahead(waiting)
-    desk.preparer.ahead([one for one in waiting if one.number != 6])
+    waiting = desk.hand_in(8)
+    desk.preparer.keep([one for one in waiting[:7] if one.number != 6], 6)
     go.set()
     wait_until(lambda: len(desk.done) == 7, 10)
     time.sleep(0.05)
-    assert 6 not in desk.done
+    assert sorted(desk.done) == [0, 1, 2, 3, 4, 5, 7]

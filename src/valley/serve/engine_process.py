@@ -3,7 +3,7 @@
 Its first order says which model to load, so that a process may wait with all modules imported.
 
 The main thread runs the model; one thread reads what the front says, a few open and encode media
-and hand the result over. It ends when the front has gone.
+and hand the result over, or say at once that it failed. It ends when the front has gone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, BinaryIO
 
 from valley.encoding import Encoded
@@ -35,11 +35,12 @@ class EngineProcess:
         options: dict[str, Any],
         scheduler: Scheduling,
     ) -> None:
-        self._channel, self._file = channel, file
+        self._channel, self._file, self._speaking = channel, file, Lock()
         self._limits = Limits(**options["limits"])
         self._planner = Planner.of(options["directory"])
         self.scheduler = scheduler
-        self._preparer = Preparer(self._open, self._encode, self._encoded)
+        self._preparer = Preparer(self._open, self._encode, self._prepared)
+        self._newest = -1
         #: What other threads want the main thread to do.
         self._orders: SimpleQueue[Callable[[], list[Event]]] = SimpleQueue()
 
@@ -51,7 +52,7 @@ class EngineProcess:
         Thread(target=self._listen, daemon=True).start()
         while True:
             self._tell(self._follow_orders())
-            self._preparer.ahead(self.scheduler.waiting)
+            self._preparer.keep(self.scheduler.waiting, self._newest)
             events = self.scheduler.turn()
             self._tell(events, busy=bool(self.scheduler.waiting) or not self.scheduler.idle)
 
@@ -69,7 +70,8 @@ class EngineProcess:
         """Say what happened; whoever is busy says so even where nothing did."""
         if events or busy:
             running, waiting = len(self.scheduler.running), len(self.scheduler.waiting)
-            self._channel.sendall(events_frame(events, running, waiting).encode())
+            with self._speaking:
+                self._channel.sendall(events_frame(events, running, waiting).encode())
 
     def _listen(self) -> None:
         """Take the front's words as orders; without a front there is nothing left to do."""
@@ -78,12 +80,14 @@ class EngineProcess:
             if frame.body["kind"] == "ask":
                 job = Job(number, Ask.of(frame))
                 self._orders.put(lambda job=job: self._submit(job))  # type: ignore[misc]
+                self._preparer.add(job)
             else:
                 self._orders.put(lambda number=number: self._cancel(number))  # type: ignore[misc]
         os._exit(0)
 
     def _submit(self, job: Job) -> list[Event]:
         self.scheduler.waiting.append(job)
+        self._newest = job.number
         return []
 
     def _cancel(self, number: int) -> list[Event]:
@@ -99,17 +103,19 @@ class EngineProcess:
             raise RuntimeError(f"planned {ask.prompt_tokens} tokens, got {len(encoded.input_ids)}")
         return encoded
 
-    def _encoded(self, job: Job, result: Encoded | Exception) -> None:
-        """Called by the threads that encode."""
+    def _prepared(self, job: Job, result: Encoded | Exception) -> None:
+        """Called by the threads that open and encode. A refusal does not wait for the model."""
 
         def order() -> list[Event]:
             if isinstance(result, Exception):
                 self.scheduler.drop(job)
-                return [failed(job.number, result)]
-            job.encoded = result
+            else:
+                job.encoded = result
             return []
 
         self._orders.put(order)
+        if isinstance(result, Exception):
+            self._tell([failed(job.number, result)])
 
 
 def main(load: Callable[[dict[str, Any]], Scheduling]) -> None:

@@ -19,14 +19,16 @@ Result: TypeAlias = Encoded | Exception
 #: Bytes of opened pictures that may wait to be encoded, and of encoded ones that may wait for
 #: their turn.
 MAX_OPENED, MAX_ENCODED = 256 * 2**20, 512 * 2**20
-THREADS = 2
+#: One of them only opens.
+THREADS = 3
 
 
 class Preparer:
     """`open` and `encode` run in threads; what comes of a job, or its error, is handed to `done`.
 
-    All jobs are opened before the next is encoded, which takes ten times as long: so a damaged
-    picture is refused soon, however many wait. The threads go on while the model computes.
+    All jobs are opened before the next is encoded, which takes ten times as long, and one thread
+    does nothing else: so a damaged picture is refused soon, however many wait. The threads go on
+    while the model computes.
     """
 
     def __init__(
@@ -38,35 +40,44 @@ class Preparer:
         self._open, self._encode, self._done = open, encode, done
         self._todo: deque[Job] = deque()
         self._opened: dict[int, tuple[Job, Request]] = {}
-        self._held, self._seen = 0, -1
+        self._held = 0
         self._news = Condition()
-        for _ in range(THREADS):
-            Thread(target=self._work, daemon=True).start()
+        for number in range(THREADS):
+            Thread(target=self._work, args=(number > 0,), daemon=True).start()
 
-    def ahead(self, waiting: Iterable[Job]) -> None:
-        """Take on jobs in their order, and forget others. Numbers rise, so none is taken twice."""
-        jobs = {job.number: job for job in waiting}
+    def add(self, job: Job) -> None:
+        """Take on a job. Their numbers rise."""
         with self._news:
-            self._held = sum(_encoded_size(job.encoded) for job in jobs.values() if job.encoded)
-            self._todo = deque(job for number, job in jobs.items() if number > self._seen)
-            self._opened = {n: opened for n, opened in self._opened.items() if n in jobs}
+            self._todo.append(job)
             self._news.notify_all()
 
-    def _work(self) -> None:
+    def keep(self, waiting: Iterable[Job], newest: int) -> None:
+        """Forget jobs up to number `newest` that no longer wait."""
+        jobs = {job.number: job for job in waiting}
+
+        def kept(number: int) -> bool:
+            return number > newest or number in jobs
+
+        with self._news:
+            self._held = sum(_encoded_size(job.encoded) for job in jobs.values() if job.encoded)
+            self._todo = deque(job for job in self._todo if kept(job.number))
+            self._opened = {n: opened for n, opened in self._opened.items() if kept(n)}
+            self._news.notify_all()
+
+    def _work(self, encodes: bool) -> None:
         while True:
             with self._news:
-                while (step := self._next()) is None:
+                while (step := self._next(encodes)) is None:
                     self._news.wait()
             step()
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self, encodes: bool) -> Callable[[], None] | None:
         """The next thing to do, if anything is to be done and memory allows it."""
         opened = sum(_opened_size(request) for _, request in self._opened.values())
         if self._todo and opened < MAX_OPENED:
             job = self._todo.popleft()
-            self._seen = job.number
             return partial(self._try, job, partial(self._open_one, job))
-        if self._opened and self._held < MAX_ENCODED:
+        if encodes and self._opened and self._held < MAX_ENCODED:
             job, request = self._opened.pop(min(self._opened))
             return partial(self._try, job, partial(self._encode_one, job, request))
         return None
