@@ -1,7 +1,7 @@
 """Drawn scenes, what is said about them at every stage of training, and a small model to train.
 
 A scene is one to four shapes of one colour and kind, in the cells of a grid; a cell is what one
-visual token covers.
+visual token covers. Which cells hold a shape in what is measured never occurs in what is learnt.
 """
 
 from __future__ import annotations
@@ -39,10 +39,13 @@ class Scene:
     kind: str
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Scene:
+    def drawn(cls, rng: np.random.Generator, held: bool) -> Scene:
+        """One with an arrangement that is held out, every fifth, or with another."""
         number = int(rng.integers(1, MOST + 1))
-        cells = rng.permutation(SIDE * SIDE)[:number].tolist()
-        return cls(tuple(cells), str(rng.choice(HUES)), str(rng.choice(KINDS)))
+        while True:
+            cells = rng.permutation(SIDE * SIDE)[:number].tolist()
+            if (sum(cells) % 5 == 0) == held:
+                return cls(tuple(cells), str(rng.choice(HUES)), str(rng.choice(KINDS)))
 
     @property
     def caption(self) -> str:
@@ -95,8 +98,8 @@ def asked(scene: Scene, shown: Part, number: int, rng: np.random.Generator, what
     )
 
 
-def write_scenes(folder: Path, what: str, number: int, seed: int) -> Path:
-    """A file of samples and their pictures."""
+def write_scenes(folder: Path, what: str, number: int, seed: int, held: bool = False) -> Path:
+    """A file of samples, of scenes that are held out or of others, and their pictures."""
     rng = np.random.default_rng(seed)
     file = folder / f"{what}-{seed}.jsonl"
     pictures = folder / file.stem
@@ -104,7 +107,7 @@ def write_scenes(folder: Path, what: str, number: int, seed: int) -> Path:
 
     def samples() -> Iterator[Sample]:
         for index in range(number):
-            scene = Scene.drawn(rng)
+            scene = Scene.drawn(rng, held)
             shown: Part = Text(scene.words + " ")
             if what != "words":
                 shown = Image(str(pictures / f"{index}.png"))
@@ -125,7 +128,7 @@ def tokenizer() -> Qwen2Tokenizer:
     texts = [
         f"{scene.words} {question} {scene.caption} user\n assistant\n {CAPTION} {THINK}"
         for question, *_ in QUESTIONS
-        for scene in (Scene.drawn(rng) for _ in range(200))
+        for scene in (Scene.drawn(rng, False) for _ in range(200))
     ]
     texts += [word for _, _, every in QUESTIONS for word in every] * 100
     found = Qwen2Tokenizer().train_new_from_iterator(texts, 400)

@@ -231,7 +231,7 @@ def prove(seed: int, held: int, until: str, folder: Path) -> dict[str, list[Meas
     model = folder / "random"
     write_model(model, seed)
     kinds = ("captions", "answers", "pairs", "thoughts")
-    files = {kind: write_scenes(folder / "held", kind, held, 10_000 + seed) for kind in kinds}
+    files = {kind: write_scenes(folder / "held", kind, held, 10_000 + seed, True) for kind in kinds}
     samples = {kind: list(read_samples(file)) for kind, file in files.items()}
     judge = Judge(model, samples)
     found = {}
