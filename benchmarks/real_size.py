@@ -1,14 +1,14 @@
 """SAIL-VL-2B at its real size: loaded from disk, asked about one tile, its parts beside a peer's.
 
-    python benchmarks/real_size.py [--layers N] [--repeat 5]
+    python benchmarks/real_size.py [--layers N] [--repeat 9]
 
 Writes a published checkpoint of random bfloat16 weights (4.2 GB, or with N layers in tower and
 decoder less) shard by shard into a temporary folder. A fresh process loads it with `valley.load`
 and streams an answer about a picture of one tile; its peak memory, mapped files included, is
 printed. Vision, prefill and decoding are then timed in that process beside transformers' own
-InternVL class over the very same tensors, in turn, each the best of `--repeat` runs after a
-warm-up, since whatever else the machine does only adds; the operators of torch that each of them
-calls stand beside, as a measure without noise. FLOPs
+InternVL class over the very same tensors, in turn, `--repeat` times after a warm-up: the seconds
+are the best, the ratio is the median of the pairs, with the middle half of them as its spread, and
+the operators of torch that each of them calls are a measure without noise. FLOPs
 count matrix products and attention, bytes count weights and the cache once; the limit of a part is
 the longer of both at the rates of one large product and one large copy. On a CPU without bfloat16
 instructions the layers of both models are widened as `valley.engine.widening` does it.
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -230,12 +231,12 @@ def operators(work: Callable[[], None]) -> int:
     return called.count
 
 
-def row(
-    ours: Callable[[], None], peer: Callable[[], None], repeat: int
-) -> tuple[float, float, str]:
-    """Best seconds of ours and the peer's, and how many operators each calls."""
-    best = map(min, zip(*in_turn(ours, peer, repeat), strict=True))
-    return *best, f"{operators(ours)} / {operators(peer)}"
+def row(ours: Callable[[], None], peer: Callable[[], None], repeat: int) -> tuple[float, str, str]:
+    """Best seconds of ours; the peer's time over ours in words; how many operators each calls."""
+    pairs = in_turn(ours, peer, repeat)
+    low, middle, high = statistics.quantiles((theirs / own for own, theirs in pairs), n=4)
+    ratio = f"{middle:.2f} ({low:.2f} to {high:.2f})"
+    return min(own for own, _ in pairs), ratio, f"{operators(ours)} / {operators(peer)}"
 
 
 @torch.inference_mode()
@@ -250,10 +251,10 @@ def measure(folder: Path, repeat: int) -> None:
         "| GFLOP | GiB | limit, s | ours / limit |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for (name, _, _, flops, size), seconds, peers, calls in rows:
+    for (name, _, _, flops, size), seconds, ratio, calls in rows:
         limit = max(flops / product, size / copy)
         print(
-            f"| {name} | {seconds:.2f} | {peers / seconds:.2f} | {calls} | {flops / 1e9:.1f} "
+            f"| {name} | {seconds:.2f} | {ratio} | {calls} | {flops / 1e9:.1f} "
             f"| {size / 2**30:.2f} | {limit:.2f} | {seconds / limit:.1f} |"
         )
     arithmetic = str(dtype).removeprefix("torch.")
@@ -266,7 +267,7 @@ def measure(folder: Path, repeat: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--layers", type=int, help="fewer layers in tower and decoder")
-    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:

@@ -109,7 +109,9 @@ is bound by bytes, everything else by FLOPs. By `python benchmarks/parts.py`.
 
 ## A real-size SAIL-VL-2B
 Random bfloat16 weights from disk, one picture of one tile; then its parts beside
-transformers' own InternVL class over the same tensors. By `python benchmarks/real_size.py`.
+transformers' own InternVL class over the same tensors and with the same widening. Both call the
+same operators: a ratio beside 1, in whose spread 1 lies, is the machine's. By
+`python benchmarks/real_size.py`.
 
 {run("benchmarks/real_size.py")}
 
@@ -130,8 +132,8 @@ By `python benchmarks/training.py`.
 ## A tiny Valley2.5 through every stage
 From random weights, on drawn scenes, by the published recipes with sizes and rates of the tiny
 model. In the cold start half of the answers about colours are wrong; GRPO finds the right ones by
-their rewards. Held-out samples: 500 of each kind, greedy, of pictures drawn anew; there are 4,080
-scenes, so training may have drawn the same one. By `make proof-stages`.
+their rewards. Held-out samples: 500 of each kind, greedy; which cells of a picture hold a shape never
+occurs in training. By `make proof-stages`.
 
 {tables("benchmarks/stages.py")}
 
