@@ -36,7 +36,7 @@ format: .venv/dev  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-results: .venv/dev  ## measure again and write docs/results.md
+results: .venv/dev .venv-vllm  ## measure again and write docs/results.md
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/results.py
 
 proof-ranks: .venv/dev  ## two processes train as one does, for 20 steps and on every line

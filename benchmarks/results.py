@@ -132,8 +132,8 @@ By `python benchmarks/training.py`.
 ## A tiny Valley2.5 through every stage
 From random weights, on drawn scenes, by the published recipes with sizes and rates of the tiny
 model. In the cold start half of the answers about colours are wrong; GRPO finds the right ones by
-their rewards. Held-out samples: 500 of each kind, greedy; which cells of a picture hold a shape never
-occurs in training. By `make proof-stages`.
+their rewards. Held-out samples: 500 of each kind, greedy; which cells of a picture hold a shape
+never occurs in training. By `make proof-stages`.
 
 {tables("benchmarks/stages.py")}
 
@@ -161,10 +161,17 @@ By `python benchmarks/scoring.py`.
 
 ## The server under load
 Clients ask nano without a pause: words, one to four pictures, clips; a fifth of the bodies is
-wrong, a third of the others is left half-read. By `python benchmarks/serving.py`, and with ten
-thousand fuzzed requests before it by `make proof-serve`.
+wrong, a third of the others is left half-read. Memory is read while nobody asks. By
+`python benchmarks/serving.py`, after ten thousand fuzzed requests by `make proof-serve`.
 
 {tables("benchmarks/serving.py")}
+
+## The server beside its peers
+nano, tokens a second: 48 requests of 64 tokens a reply, greedy, and a quarter of them one at a
+time. `transformers serve` takes words only. By
+`python benchmarks/serving_speed.py --vllm .venv-vllm/bin/python`.
+
+{tables("benchmarks/serving_speed.py", "--vllm", ".venv-vllm/bin/python")}
 
 ## Memory while loading
 Peak anonymous memory over the size of the loaded weights, sharded checkpoint; `whole` reads every

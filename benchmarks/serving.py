@@ -4,8 +4,9 @@
                                  [--tokens 8 16 48]
 
 Clients ask `valley serve` over nano without a pause: words, one to four pictures, clips, streams
-that are left half-read, and a fifth of bodies that are wrong. First for some seconds, then until
-so many requests were made; resident memory is read after a fifth of them and at the end.
+that are left half-read, and a fifth of bodies that are wrong: until a fifth of the requests were
+made, then, after a moment's rest in which resident memory is read, until all were and some seconds
+are over; then it is read again.
 Exits with 1 where a target is missed.
 """
 
@@ -170,17 +171,16 @@ async def load(
 ) -> tuple[Found, dict[int, tuple[float, float]]]:
     """All clients at work for so long and for so many requests; memory by requests made."""
     found, memory = Found(), {}
-    group = Clients(url, found)
-    tasks = [asyncio.create_task(group.one(number)) for number in range(clients)]
-    started, early = time.monotonic(), requests // 5
-    while time.monotonic() - started < seconds or found.requests < requests:
-        await asyncio.sleep(0.1)
-        if not memory and found.requests >= early:
-            memory[found.requests] = resident(front)
-    group.going = False
-    await asyncio.gather(*tasks)
-    memory[found.requests] = resident(front)
-    await group.http.aclose()
+    for first, least, long in ((0, requests // 5, 0.0), (clients, requests, seconds)):
+        group, started = Clients(url, found), time.monotonic()
+        tasks = [asyncio.create_task(group.one(first + n)) for n in range(clients)]
+        while time.monotonic() - started < long or found.requests < least:
+            await asyncio.sleep(0.1)
+        group.going = False
+        await asyncio.gather(*tasks)
+        await group.http.aclose()
+        await asyncio.sleep(1)
+        memory[found.requests] = resident(front)
     return found, memory
 
 

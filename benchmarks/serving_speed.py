@@ -1,11 +1,12 @@
 """Throughput of the server beside its peers, on the same weights in one run.
 
-    python benchmarks/serving_speed.py [--requests 48] [--tokens 64]
+    python benchmarks/serving_speed.py [--requests 48] [--tokens 64] [--vllm .venv-vllm/bin/python]
 
 The weights are nano's with the rows of its end tokens at zero, so that every reply is as long as
 asked. Peers: transformers' `generate` one at a time and on padded batches of 8, without a server;
 `transformers serve`, plain and with its continuous batching, which takes words only and gets the
-decoder alone. Every row is warmed up with one request.
+decoder alone; with `--vllm`, the Python of an environment that has vLLM, `valley serve` over vLLM
+and vLLM's own server. Every row is warmed up with one request.
 """
 
 from __future__ import annotations
@@ -36,6 +37,15 @@ from valley.model.files import NANO
 CARD = Path(__file__).parent.parent / "examples" / "media" / "card.png"
 CHAT = "/v1/chat/completions"
 CONCURRENT, BATCH = 16, 8
+#: Seconds after which `valley serve` has prepared a second process for the end of the first.
+SETTLED = 40
+#: vLLM without words to its makers, and a core for the model instead of one for a second process.
+VLLM = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_HOST_IP": "127.0.0.1",
+    "GLOO_SOCKET_IFNAME": "lo",
+}
 
 
 def endless(directory: Path) -> Path:
@@ -130,7 +140,7 @@ def by_generate(chat: valley.chat.Chat, asked: argparse.Namespace, picture: bool
 
 @contextmanager
 def program(*command: str, path: str, port: int) -> Iterator[str]:
-    """A server that is up once `path` answers."""
+    """A server, once `path` answers and it has come to rest."""
     url = f"http://127.0.0.1:{port}"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([*command, "--port", str(port)], **quiet) as process:
@@ -138,6 +148,7 @@ def program(*command: str, path: str, port: int) -> Iterator[str]:
             while not answers(url + path):
                 assert process.poll() is None, f"{command} ended"
                 time.sleep(0.5)
+            time.sleep(SETTLED)
             yield url
         finally:
             process.terminate()
@@ -161,11 +172,12 @@ def measure(asked: argparse.Namespace, folder: Path) -> list[tuple[str, str, lis
     chat = valley.load(source, device="cpu")
     alone = decoder(chat.engine.model, source, folder / "decoder")
     uri = "data:image/png;base64," + base64.b64encode(CARD.read_bytes()).decode()
+    contents = (("a picture", uri), ("words", None))
     rows = []
     ours = (sys.executable, "-m", "valley", "serve", "--device", "cpu", "--model", str(source))
     with program(*ours, path="/ready", port=free_port()) as url:
-        for content, picture in (("a picture", uri), ("words", None)):
-            rows.append(("valley serve", content, over_http(url, "endless", asked, picture)))
+        for content, shown in contents:
+            rows.append(("valley serve", content, over_http(url, "endless", asked, shown)))
     for content, picture in (("a picture", True), ("words", False)):
         rows.append(("generate", content, by_generate(chat, asked, picture)))
     peer = str(Path(sys.executable).parent / "transformers")
@@ -174,15 +186,30 @@ def measure(asked: argparse.Namespace, folder: Path) -> list[tuple[str, str, lis
         with program(*command, path="/health", port=free_port()) as url:
             found = over_http(url, str(alone), asked, None)
             rows.append((f"transformers serve{name}", "words", found))
+    for name, command, path in vllm_servers(asked.vllm, source) if asked.vllm else ():
+        with program(*command, path=path, port=free_port()) as url:
+            for content, shown in contents:
+                rows.append((name, content, over_http(url, "endless", asked, shown)))
     return rows
+
+
+def vllm_servers(python: Path, source: Path) -> Iterator[tuple[str, list[str], str]]:
+    """Ours over vLLM and its own: name, command, and the path that says that it is up."""
+    run = [str(python), "-m"]
+    ours = ["valley", "serve", "--engine", "vllm", "--model", str(source)]
+    yield "valley serve, vLLM", [*run, *ours], "/ready"
+    theirs = ["vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--model", str(source)]
+    theirs += ["--served-model-name", "endless", "--dtype", "float32", "--enforce-eager"]
+    yield "vLLM's own server", [*run, *theirs, "--kv-cache-memory-bytes", str(4 * 2**30)], "/health"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=48)
     parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--vllm", type=Path, help="the Python of an environment that has vLLM")
     asked = parser.parse_args()
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.update(VLLM, HF_HUB_OFFLINE="1")
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(asked, Path(folder))
     print(f"{asked.requests} requests, {asked.tokens} tokens a reply; tokens a second\n")
