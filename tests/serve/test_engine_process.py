@@ -1,4 +1,4 @@
-"""What an engine process says while its model is busy."""
+"""What an engine process says while its model is busy, and what that says of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from valley.media.limits import Limits
 from valley.model.files import NANO
 from valley.serve import engine_process
 from valley.serve.engine_process import EngineProcess
-from valley.serve.wire import Ask, Frame, read
+from valley.serve.supervisor import Supervisor
+from valley.serve.wire import Ask, Frame, events_frame, read
 from valley.types import Image, Message, Request, Sampling
 
 
@@ -79,3 +80,19 @@ def test_a_refusal_does_not_wait_for_the_model(monkeypatch: pytest.MonkeyPatch) 
     heard.close()
     front.close()
     assert ended.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("events", "heard"),
+    [
+        ([], True),
+        ([{"id": 1, "choice": 0, "text": "a", "tokens": 1, "finish": None}], True),
+        ([{"id": 1, "failed": "damaged", "status": 400}], False),
+    ],
+)
+def test_a_refusal_is_no_sign_of_life_of_the_model(
+    events: list[dict[str, Any]], heard: bool
+) -> None:
+    supervisor = Supervisor("never started", {}, lambda _: None, 1.0)
+    supervisor._hand_out(events_frame(events, 1, 0))
+    assert (supervisor._heard > 0) == heard

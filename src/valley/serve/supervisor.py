@@ -180,9 +180,11 @@ class Supervisor:
         process.kill()
 
     def _hand_out(self, frame: Frame) -> None:
-        self._heard = time.monotonic()
+        events = frame.body["events"]
+        if not events or not all("failed" in event for event in events):
+            self._heard = time.monotonic()  # a refusal says nothing of the thread with the model
         self.running, self.waiting = frame.body["running"], frame.body["waiting"]
-        for event in frame.body["events"]:
+        for event in events:
             if asked := self._open.get(event["id"]):
                 asked.take(event)
 
