@@ -13,6 +13,8 @@ from valley.data.synthetic.sample import (
     KINDS,
     Marks,
     Sample,
+    Turn,
+    Vector,
     add_noise,
     jitter,
     pick,
@@ -78,29 +80,31 @@ def clip(
         frame = to_grid(image, grid)
         pictures.append(add_noise(rng, frame, noise) if noise else frame)
         marks.append(mark.array)
-    dialog = clip_dialog(rng, things[0][0], things[0][1], direction, questions)
+    kind, colour, *_, path = things[0]
+    shift = (path[-1][0] - path[0][0]) / width, (path[-1][1] - path[0][1]) / height
+    dialog = clip_dialog(rng, f"The {colour} {kind}.", direction, shift, questions)
     return Sample(pictures, dialog, np.stack(marks))
 
 
 def clip_dialog(
-    rng: np.random.Generator, kind: str, colour: str, direction: str | None, questions: int
-) -> list[tuple[str, str]]:
+    rng: np.random.Generator, mover: str, direction: str | None, shift: Vector, questions: int
+) -> list[Turn]:
     """Direction, moving or still, what moves; now and then something that no clip answers.
 
     In random order, where the direction of a moving shape often comes first.
     """
     way = direction or "It is not moving."
     dialog = [
-        (ask(rng, phrases.DIRECTION), way),
-        (ask(rng, phrases.MOVING[:2]), "moving" if direction else "still"),
-        (phrases.MOVING[2], "yes" if direction else "no"),
+        Turn(ask(rng, phrases.DIRECTION), way, shift),
+        Turn(ask(rng, phrases.MOVING[:2]), "moving" if direction else "still", shift),
+        Turn(phrases.MOVING[2], "yes" if direction else "no", shift),
     ]
     if direction:
-        dialog.append((ask(rng, phrases.MOVING_SHAPE), f"The {colour} {kind}."))
+        dialog.append(Turn(ask(rng, phrases.MOVING_SHAPE), mover, shift))
     if rng.random() < 0.2:
-        dialog.append((ask(rng, phrases.PRICE), DECLINE))
+        dialog.append(Turn(ask(rng, phrases.PRICE), DECLINE))
     if rng.random() < 0.2:
-        dialog.append((ask(rng, phrases.SCENE), "A clip of shapes."))
+        dialog.append(Turn(ask(rng, phrases.SCENE), "A clip of shapes."))
     order = [int(i) for i in rng.permutation(len(dialog))]
     if direction and rng.random() < 0.5:
         order = sorted(order, key=bool)

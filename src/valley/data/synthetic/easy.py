@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from valley.data.synthetic.sample import COLOURS, KINDS, Marks, Sample, add_noise, to_grid
+from valley.data.synthetic.sample import COLOURS, KINDS, Marks, Sample, Turn, add_noise, to_grid
 
 CONTRAST = 60
 """Sum over three channels by which a pixel of the shape differs from the background, of 765."""
@@ -47,7 +47,7 @@ def easy_sample(rng: np.random.Generator, grid: tuple[int, int], questions: int 
     asked = pairs
     if questions == 1 and rng.random() < 0.5:
         asked = tuple(pair for pair in pairs if pair[0].startswith("what")) or pairs
-    chosen = [asked[int(i)] for i in rng.permutation(len(asked))[:questions]]
+    chosen = [Turn(*asked[int(i)]) for i in rng.permutation(len(asked))[:questions]]
     return Sample([frame], chosen, _marks(image, grid, pairs).array[None])
 
 

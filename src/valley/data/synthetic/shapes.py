@@ -15,6 +15,8 @@ from valley.data.synthetic.sample import (
     KINDS,
     Marks,
     Sample,
+    Turn,
+    Vector,
     add_noise,
     jitter,
     pick,
@@ -123,37 +125,56 @@ def shape_scene(
     frame = to_grid(image, grid)
     if rng.random() < 0.3:
         frame = add_noise(rng, frame, float(rng.uniform(1, 8)))
-    return Sample([frame], scene_dialog(rng, things, back, questions), marks.array[None])
+    width, height = image.size
+    dialog = [
+        turn._replace(shift=turn.shift and (turn.shift[0] / width, turn.shift[1] / height))
+        for turn in scene_dialog(rng, things, back, questions)
+    ]
+    return Sample([frame], dialog, marks.array[None], places(things, image.size))
+
+
+def places(things: list[Thing], size: tuple[int, int]) -> dict[str, Vector]:
+    """Where the things lie whose kind, or kind and colour, no other has (see `Sample`)."""
+    found = {}
+    for kind, colour, x, y in things:
+        for name, same in ((kind, 1), (f"{colour} {kind}", 2)):
+            if sum(t[0] == kind and (same == 1 or t[1] == colour) for t in things) == 1:
+                found[name] = (x / size[0] - 0.5, y / size[1] - 0.5)
+    return found
 
 
 def scene_dialog(
     rng: np.random.Generator, things: list[Thing], back: str, questions: int
-) -> list[tuple[str, str]]:
-    """`questions` different kinds of questions; the hard ones, where and how many, come early."""
+) -> list[Turn]:
+    """`questions` different kinds of questions; the hard ones, where and how many, come early.
+
+    Shifts are in drawing pixels.
+    """
     makers = [where, count_all, count_some, is_side, colour_of, shape_of, present]
     hardness = rng.random(len(makers)) * np.array([3.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     order = [makers[int(i)] for i in np.argsort(-hardness)]
-    dialog = [pair for make in order if (pair := make(rng, things)) is not None]
+    dialog = [turn for make in order if (turn := make(rng, things)) is not None]
     if rng.random() < 0.1:
-        dialog.insert(0, (ask(rng, phrases.BACKGROUND), back))
+        dialog.insert(0, Turn(ask(rng, phrases.BACKGROUND), back))
     if rng.random() < 0.1:
-        dialog.insert(0, (ask(rng, phrases.SCENE), "Colored shapes."))
+        dialog.insert(0, Turn(ask(rng, phrases.SCENE), "Colored shapes."))
     return dialog[:questions]
 
 
-def count_all(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str]:
+def count_all(rng: np.random.Generator, things: list[Thing]) -> Turn:
     """How many shapes in all."""
-    return ask(rng, phrases.COUNT), str(len(things))
+    return Turn(ask(rng, phrases.COUNT), str(len(things)))
 
 
-def count_some(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str]:
+def count_some(rng: np.random.Generator, things: list[Thing]) -> Turn:
     """How many of one kind or one colour."""
     if rng.random() < 0.5:
         kind = pick(rng, things)[0] if things and rng.random() < 0.75 else pick(rng, KINDS)
         plural = {"cross": "crosses"}.get(kind, kind + "s")
-        return ask(rng, phrases.COUNT_OF, plural), str(sum(t[0] == kind for t in things))
+        return Turn(ask(rng, phrases.COUNT_OF, plural), str(sum(t[0] == kind for t in things)))
     colour = pick(rng, things)[1] if things and rng.random() < 0.75 else pick(rng, list(COLOURS))
-    return ask(rng, phrases.COUNT_OF, f"{colour} shapes"), str(sum(t[1] == colour for t in things))
+    number = sum(t[1] == colour for t in things)
+    return Turn(ask(rng, phrases.COUNT_OF, f"{colour} shapes"), str(number))
 
 
 def _unique(things: list[Thing]) -> list[tuple[str, Thing]]:
@@ -176,7 +197,8 @@ def _side(a: Thing, b: Thing) -> str | None:
     return None
 
 
-def _pair(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str, str] | None:
+def _pair(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str, str, Vector] | None:
+    """Names of two things, and where the first lies seen from the second."""
     named = _unique(things)
     for _ in range(8):
         if len(named) < 2:
@@ -184,31 +206,33 @@ def _pair(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str, str]
         first, second = (named[int(i)] for i in rng.permutation(len(named))[:2])
         side = _side(first[1], second[1])
         if side:
-            return first[0], second[0], side
+            shift = first[1][2] - second[1][2], first[1][3] - second[1][3]
+            return first[0], second[0], side, shift
     return None
 
 
-def where(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str] | None:
+def where(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     """left, right, above or below; declines when one of the two is not there."""
     pair = _pair(rng, things)
     if pair is None:
         return None
-    first, second, side = pair
+    first, second, side, shift = pair
     if rng.random() < 0.06:
-        return ask(rng, phrases.WHERE, _absent(rng, things), second), DECLINE
-    return ask(rng, phrases.WHERE, first, second), side
+        return Turn(ask(rng, phrases.WHERE, _absent(rng, things), second), DECLINE)
+    return Turn(ask(rng, phrases.WHERE, first, second), side, shift)
 
 
-def is_side(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str] | None:
+def is_side(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     """Yes or no: is one thing left of, right of, above or below another?"""
     pair = _pair(rng, things)
     if pair is None:
         return None
-    first, second, side = pair
+    first, second, side, shift = pair
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}[side]
     asked = side if rng.random() < 0.5 else opposite
     words = phrases.SIDE_WORDS[asked]
-    return ask(rng, phrases.IS_SIDE, first, words, second), "yes" if asked == side else "no"
+    answer = "yes" if asked == side else "no"
+    return Turn(ask(rng, phrases.IS_SIDE, first, words, second), answer, shift)
 
 
 def _absent(rng: np.random.Generator, things: list[Thing]) -> str:
@@ -218,31 +242,31 @@ def _absent(rng: np.random.Generator, things: list[Thing]) -> str:
             return f"{colour} {kind}"
 
 
-def colour_of(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str] | None:
+def colour_of(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     """The colour of the only shape of its kind; declines for a kind that is not there."""
     kinds = [k for k in KINDS if all(t[0] != k for t in things)]
     if kinds and rng.random() < 0.12:
-        return ask(rng, phrases.COLOUR_OF, pick(rng, kinds)), DECLINE
+        return Turn(ask(rng, phrases.COLOUR_OF, pick(rng, kinds)), DECLINE)
     single = [t for t in things if sum(t[0] == o[0] for o in things) == 1]
     if not single:
         return None
     thing = pick(rng, single)
     name = "shape" if len(things) == 1 and rng.random() < 0.5 else thing[0]
-    return ask(rng, phrases.COLOUR_OF, name), thing[1]
+    return Turn(ask(rng, phrases.COLOUR_OF, name), thing[1])
 
 
-def shape_of(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str] | None:
+def shape_of(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     """The kind of the only shape of its colour."""
     single = [t for t in things if sum(t[1] == o[1] for o in things) == 1]
     if not single:
         return None
     thing = pick(rng, single)
-    return ask(rng, phrases.SHAPE_OF, thing[1]), thing[0]
+    return Turn(ask(rng, phrases.SHAPE_OF, thing[1]), thing[0])
 
 
-def present(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str]:
+def present(rng: np.random.Generator, things: list[Thing]) -> Turn:
     """Yes or no: is there a red circle?"""
     if things and rng.random() < 0.5:
         thing = pick(rng, things)
-        return ask(rng, phrases.PRESENT, f"{thing[1]} {thing[0]}"), "yes"
-    return ask(rng, phrases.PRESENT, _absent(rng, things)), "no"
+        return Turn(ask(rng, phrases.PRESENT, f"{thing[1]} {thing[0]}"), "yes")
+    return Turn(ask(rng, phrases.PRESENT, _absent(rng, things)), "no")
