@@ -130,7 +130,7 @@ class Codes(nn.Module):
         return F.pad(self.alphabet @ self.halves, (0, 0, 1, 0))
 
     @torch.no_grad()
-    def name(self, embedding: nn.Embedding, tokenizer: Any) -> None:
+    def name(self, embedding: Any, tokenizer: Any) -> None:
         """Draws the tokens of characters, kinds and colours to the directions of their codes.
 
         A decoder that starts so has to learn one way to copy, not one for each character. Half of

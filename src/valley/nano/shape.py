@@ -67,12 +67,13 @@ def attend_to_neighbours(tower: nn.Module) -> None:
     In the manner of arXiv 2103.10697, with rotary positions: a key turned by an offset meets its
     query at that offset best, whatever the patches show.
     """
-    for number, block in enumerate(tower.blocks):
+    blocks = list(tower.blocks.children())
+    for number, block in enumerate(blocks):
         heads, bias = block.attn.num_heads, block.attn.qkv.bias
         width = len(bias) // (3 * heads)
         queries, keys, _ = bias.zero_().view(3, heads, 2, width // 2).unbind(0)
         per_axis = width // 4
-        taps = NEAR if number < len(tower.blocks) / 2 else FAR
+        taps = NEAR if number < len(blocks) / 2 else FAR
         for head, offsets in enumerate(taps[: heads - 1]):
             for axis, offset in enumerate(offsets):
                 before = offset == BEFORE
