@@ -18,7 +18,7 @@ from valley.data.synthetic.clips import clip
 from valley.data.synthetic.easy import easy_sample
 from valley.data.synthetic.pages import page
 from valley.data.synthetic.pictures import unknown_picture
-from valley.data.synthetic.sample import MARK_SLOTS, Sample, Turn, pick
+from valley.data.synthetic.sample import CHARS, MARK_SLOTS, ROLES, Sample, Turn, pick
 from valley.data.synthetic.shapes import shape_scene
 from valley.data.synthetic.sheets import glyph_sheet, shape_sheet
 from valley.data.synthetic.words import word_strip
@@ -43,6 +43,8 @@ class Group:
     labels: (samples, length), -100 where nothing is learnt.
     places: (samples, length, 2), of the thing that a token names, NaN where it names none.
     shifts: (samples, length, 2), of the turn whose answer comes next, NaN where it has none.
+    spelled: (samples, length), which half of which block shows the character that comes next in an
+    answer: block * HALVES + half; -1 where none does.
     marks: uint8 (samples, patches, MARK_SLOTS).
     """
 
@@ -53,6 +55,7 @@ class Group:
     labels: Tensor
     places: Tensor
     shifts: Tensor
+    spelled: Tensor
     marks: Tensor
 
 
@@ -246,29 +249,56 @@ def ends_of(part: list[int], whole: list[int]) -> list[int]:
     return [s + len(part) - 1 for s in starts if whole[s : s + len(part)] == part]
 
 
+def spelled_at(marks: np.ndarray, answer: str) -> list[int]:
+    """Where the characters of an answer stand that a picture spells out; empty if none does.
+
+    marks: (patches, MARK_SLOTS) of a picture in the order of blocks. Returns block * HALVES + half
+    for each character, -1 for one that has no mark of its own.
+    """
+    halves = marks[:, :2].reshape(-1), marks[:, 4:6].reshape(-1), np.repeat(marks[:, 6], 2)
+    for roles in (("word",), ("price",), ("discount",), ("rating",), ("title", "second")):
+        found: list[int] = []
+        for role, part in zip(roles, answer.lower().split(" "), strict=False):
+            found += [-1] * bool(found)  # the space
+            for order, char in enumerate(part, 1):
+                here = (halves[0] == CHARS.find(char) + 1) & (halves[1] == order)
+                where = np.flatnonzero(here & (halves[2] == ROLES.index(role) + 1))
+                found.append(int(where[0]) if len(where) else -1)
+        if len(found) == len(answer) and sum(at >= 0 for at in found) > len(found) / 2:
+            return found
+    return []
+
+
 def collate(
     tokenizer: PreTrainedTokenizerBase, kind: str, grid: Grid, samples: list[Sample]
 ) -> Group:
     """Tensors of samples whose pictures have the same grid."""
+    marks = np.stack([s.marks for s in samples]).reshape(-1, grid[0], 2, grid[1], 2, MARK_SLOTS)
+    marks = marks.transpose(0, 1, 3, 2, 4, 5).reshape(len(samples), -1, MARK_SLOTS)
     texts = [dialog_ids(tokenizer, sample.dialog) for sample in samples]
     longest = max(len(ids) for ids, _, _ in texts)
     after = torch.full((len(samples), longest), tokenizer.pad_token_id)
     labels = torch.full((len(samples), longest), -100)
     places = torch.full((len(samples), longest, 2), torch.nan)
     shifts = torch.full((len(samples), longest, 2), torch.nan)
+    spelled = torch.full((len(samples), longest), -1)
     for row, (ids, targets, ends) in enumerate(texts):
         after[row, : len(ids)] = torch.tensor(ids)
         labels[row, : len(ids)] = torch.tensor(targets)
         for turn, end in zip(samples[row].dialog, ends, strict=True):
             if turn.shift is not None:
                 shifts[row, end] = torch.tensor(turn.shift)
+            said = range(end, end + len(turn.answer))
+            # Only answers that the tokenizer takes character by character.
+            if targets[said.stop + 1 : said.stop + 2] == [tokenizer.eos_token_id]:
+                for position, half in zip(said, spelled_at(marks[row], turn.answer), strict=False):
+                    spelled[row, position] = half
         for name, place in samples[row].places.items():
             for end in ends_of(tokenizer.encode(f" {name}"), ids):
                 places[row, end] = torch.tensor(place)
     pixels = torch.from_numpy(np.stack([np.stack(s.frames) for s in samples]))
-    marks = np.stack([s.marks for s in samples]).reshape(-1, grid[0], 2, grid[1], 2, MARK_SLOTS)
-    marks = marks.transpose(0, 1, 3, 2, 4, 5).reshape(len(samples), -1, MARK_SLOTS)
-    return Group(kind, grid, pixels, after, labels, places, shifts, torch.from_numpy(marks.copy()))
+    taught = (places, shifts, spelled, torch.from_numpy(marks.copy()))
+    return Group(kind, grid, pixels, after, labels, *taught)
 
 
 def patch_rows(pixels: Tensor, grid: Grid) -> Tensor:

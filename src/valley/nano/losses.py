@@ -25,7 +25,7 @@ from valley.data.synthetic.sample import (
 )
 from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.nano.batches import Group, patch_rows
-from valley.nano.codes import PATCHES, Codes, shape_places
+from valley.nano.codes import HALVES, PATCHES, Codes, shape_places
 
 MARKS = ("char", "char", "kind", "colour", "order", "order", "role")
 MARK_CLASSES = tuple(
@@ -49,11 +49,14 @@ POINTING_LAYER = 1
 """Of the decoder; its first head is taught to look from a thing's name at the thing's block."""
 POINTING_WEIGHT = 0.5
 """Of that, beside the answers."""
+SPELLING_LAYERS = (1, 2)
+"""Of the decoder; the heads of the first are taught to look at the upper halves of the block that
+shows the character to be said next, those of the second at the lower ones, each at one half."""
 SHIFT_WEIGHT = 2.0
 """Of how far apart two places lie, which is read off the decoder one layer later."""
 OPENING = 4
 """Tokens before the first visual one."""
-NOISE = 0.04
+NOISE = 0.02
 """Standard deviation of what is added to told tokens: a tower never tells exactly."""
 
 
@@ -209,11 +212,24 @@ class Trainer(nn.Module):
         same[asked] = logits.argmax(-1) == target[asked]
         figures = {"answers": answers_right(same, asked)}
         named = ~group.places[..., 0].isnan()
-        if bool(named.any()):
-            blocks = OPENING + blocks_at(group.places[named], group.grid).to(device)
-            looks = self.looks(states.hidden_states[POINTING_LAYER], named.to(device))
-            loss = loss + POINTING_WEIGHT * F.cross_entropy(looks, blocks)
-            figures["pointing"] = (looks.argmax(-1) == blocks).sum(), looks.new_tensor(len(looks))
+        looking = [
+            ("pointing", POINTING_LAYER, 0, named, blocks_at(group.places[named], group.grid))
+        ]
+        for half in range(HALVES):
+            layer, head = SPELLING_LAYERS[half * 2 // HALVES], half % (HALVES // 2)
+            spelled = (group.spelled >= 0) & (group.spelled % HALVES == half)
+            blocks = group.spelled[spelled] // HALVES
+            looking.append(("spelling", layer, head, spelled, blocks))
+        for name, layer, head, asking, blocks in looking:
+            if len(blocks):
+                looks = self.looks(states.hidden_states[layer], asking.to(device), layer, head)
+                wanted = OPENING + blocks.to(device)
+                missed = F.cross_entropy(looks, wanted, reduction="sum")
+                total = named.sum() if name == "pointing" else (group.spelled >= 0).sum()
+                loss = loss + POINTING_WEIGHT * missed / total.to(device)
+                before = figures.get(name, (0, 0))
+                hits = (looks.argmax(-1) == wanted).sum()
+                figures[name] = before[0] + hits, before[1] + looks.new_tensor(len(looks))
         layers = states.hidden_states[POINTING_LAYER + 1 :]
         for name, wanted, reader, weight, layer in (
             ("misplaced", group.places, self.pointer, 1.0, layers[0]),
@@ -225,24 +241,26 @@ class Trainer(nn.Module):
                 figures[name] = missed.sum().detach(), missed.new_tensor(len(missed))
         return loss, figures
 
-    def looks(self, states: Tensor, named: Tensor) -> Tensor:
-        """What names look at: scores (names, length) of the pointing layer's first head.
+    def looks(self, states: Tensor, asking: Tensor, layer: int, head: int) -> Tensor:
+        """What tokens look at: scores (asking tokens, length) of one head of a layer.
 
-        states (samples, length, width) are the layer's input; named: bool (samples, length after
+        states (samples, length, width) are the layer's input; asking: bool (samples, length after
         the pictures).
         """
         decoder = self.model.model.language_model
-        layer, length = decoder.layers[POINTING_LAYER], states.shape[1]
-        attention, x = layer.self_attn, layer.input_layernorm(states)
-        first = slice(attention.head_dim)
-        queries = attention.q_norm(attention.q_proj(x)[..., first])[:, None]
-        keys = attention.k_norm(attention.k_proj(x)[..., first])[:, None]
+        block, length = decoder.layers[layer], states.shape[1]
+        attention, x = block.self_attn, block.input_layernorm(states)
+        width, shared = attention.head_dim, attention.num_key_value_groups
+        query = slice(head * width, (head + 1) * width)
+        key = slice(head // shared * width, (head // shared + 1) * width)
+        queries = attention.q_norm(attention.q_proj(x)[..., query])[:, None]
+        keys = attention.k_norm(attention.k_proj(x)[..., key])[:, None]
         place = torch.arange(length, device=x.device)
         turns = decoder.rotary_emb(x, place[None])
         queries, keys = apply_rotary_pos_emb(queries, keys, *turns)
         scores = (queries @ keys.mT)[:, 0].float() * attention.scaling
         scores = scores.masked_fill(place > place[:, None], -torch.inf)
-        return scores[:, -named.shape[1] :][named]
+        return scores[:, -asking.shape[1] :][asking]
 
     def embed(self, tokens: Tensor, ids: dict[str, int], after: Tensor) -> Tensor:
         """(samples, frames, tokens, width) and what follows -> (samples, length, width)."""

@@ -105,24 +105,28 @@ def make_optimizers(trainer: Trainer, rate: float) -> list[torch.optim.Optimizer
     """Muon for the matrices of the layers, AdamW for the rest that is trained.
 
     No weight decay on vectors. The heads have to grow fast for what is below them to learn at
-    all; the patch embedding, whose inputs are wide, learns slower.
+    all; the patch embedding, whose inputs are wide, and the connector, which follows a tower that
+    moves, learn slower.
     """
     hidden, matrices, plain = split_parameters(trainer)
+    connector = {id(p) for p in trainer.model.model.vision_connector.parameters()}
     patches = {id(p) for p in trainer.model.model.vision_tower.patch_embed.parameters()}
     head = {
         id(p)
         for part in (trainer.head, trainer.pointer, trainer.comparer)
         for p in part.parameters()
     }
-    connector = [p for p in matrices if id(p) not in patches | head]
+    layers: list[dict[str, Any]] = [
+        {"params": [p for p in hidden if id(p) not in connector]},
+        {"params": [p for p in hidden if id(p) in connector], "factor": 0.3},
+    ]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in plain if id(p) not in head]},
         {"params": [p for p in matrices if id(p) in patches], "factor": 0.3},
         {"params": [p for p in [*matrices, *plain] if id(p) in head], "factor": 4.0},
-        {"params": connector, "weight_decay": 0.05},
     ]
-    groups = [{"weight_decay": 0.0} | group for group in groups if group["params"]]
+    layers, groups = ([group for group in of if group["params"]] for of in (layers, groups))
     return [
-        Muon([{"params": hidden}], rate, weight_decay=0.05),
-        torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.97), fused=True),
+        Muon(layers, rate, weight_decay=0.05),
+        torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.97), weight_decay=0.0, fused=True),
     ]

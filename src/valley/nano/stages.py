@@ -48,16 +48,16 @@ class Stage:
     begins_with: tuple[str, ...] = ()
     gives_alphabet: bool = False
     warmup: int = 40
-    decay_from: float = 0.5
+    decay_from: float = 0.6
 
 
 STAGES = {
     stage.name: stage
     for stage in (
         Stage("see", plan_see, 1000, 2e-3, SEES, gives_alphabet=True, decay_from=1.0),
-        Stage("look", plan_look, 600, 2e-3, SEES + WRITES, ("see",)),
-        Stage("tell", plan_tell, 600, 2e-3, SAYS, ("see",)),
-        Stage("ask", plan_ask, 640, 7e-4, SEES + WRITES + SAYS, ("look", "tell"), decay_from=0.1),
+        Stage("look", plan_look, 1100, 2e-3, SEES + WRITES, ("see",)),
+        Stage("tell", plan_tell, 1300, 2e-3, SAYS, ("see",)),
+        Stage("ask", plan_ask, 400, 7e-4, SEES + WRITES + SAYS, ("look", "tell"), decay_from=0.1),
     )
 }
 ROUNDS = (("see",), ("look", "tell"), ("ask",))
