@@ -52,6 +52,8 @@ POINTING_WEIGHT = 0.5
 SPELLING_LAYERS = (1, 2)
 """Of the decoder; the heads of the first are taught to look at the upper halves of the block that
 shows the character to be said next, those of the second at the lower ones, each at one half."""
+NOWHERE = 0
+"""The token that they are to look at where the character stands in another half."""
 SHIFT_WEIGHT = 2.0
 """Of how far apart two places lie, which is read off the decoder one layer later."""
 OPENING = 4
@@ -212,23 +214,21 @@ class Trainer(nn.Module):
         same[asked] = logits.argmax(-1) == target[asked]
         figures = {"answers": answers_right(same, asked)}
         named = ~group.places[..., 0].isnan()
-        looking = [
-            ("pointing", POINTING_LAYER, 0, named, blocks_at(group.places[named], group.grid))
-        ]
+        things = OPENING + blocks_at(group.places[named], group.grid)
+        looking = [("pointing", POINTING_LAYER, 0, named, things)]
+        spelled = group.spelled >= 0
+        block, place = group.spelled[spelled] // HALVES, group.spelled[spelled] % HALVES
         for half in range(HALVES):
             layer, head = SPELLING_LAYERS[half * 2 // HALVES], half % (HALVES // 2)
-            spelled = (group.spelled >= 0) & (group.spelled % HALVES == half)
-            blocks = group.spelled[spelled] // HALVES
+            blocks = torch.where(place == half, OPENING + block, NOWHERE)
             looking.append(("spelling", layer, head, spelled, blocks))
         for name, layer, head, asking, blocks in looking:
             if len(blocks):
                 looks = self.looks(states.hidden_states[layer], asking.to(device), layer, head)
-                wanted = OPENING + blocks.to(device)
-                missed = F.cross_entropy(looks, wanted, reduction="sum")
-                total = named.sum() if name == "pointing" else (group.spelled >= 0).sum()
-                loss = loss + POINTING_WEIGHT * missed / total.to(device)
+                blocks = blocks.to(device)
+                loss = loss + POINTING_WEIGHT * F.cross_entropy(looks, blocks)
                 before = figures.get(name, (0, 0))
-                hits = (looks.argmax(-1) == wanted).sum()
+                hits = (looks.argmax(-1) == blocks).sum()
                 figures[name] = before[0] + hits, before[1] + looks.new_tensor(len(looks))
         layers = states.hidden_states[POINTING_LAYER + 1 :]
         for name, wanted, reader, weight, layer in (
