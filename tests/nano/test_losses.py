@@ -183,7 +183,7 @@ def test_names_are_taught_to_look_at_their_things(trainer: Trainer, ids: dict[st
     assert int(figures["misplaced"][1]) == int(named.sum())
     assert attention.q_proj.weight.grad[: attention.head_dim].norm() > 0
     embedded = trainer.embed(tokens[:, None], ids, group.after)
-    looks = trainer.looks(embedded, named)
+    looks = trainer.looks(embedded, named, POINTING_LAYER, 0)
     assert looks.shape == (int(named.sum()), embedded.shape[1])
     # Nothing looks ahead.
     first = int(named.nonzero()[0, 1]) + embedded.shape[1] - group.after.shape[1]
