@@ -196,9 +196,16 @@ def test_words_get_the_directions_of_their_codes(codes: Codes) -> None:
     before = embedding.weight.detach().clone()
     codes.name(embedding, tokenizer)
     q = codes.alphabet[CHARS.index("q")] @ codes.words
+    length = before.norm(dim=-1).mean()
     for name, code in (("q", q), (" red", codes.colours[1])):
         row = embedding.weight[tokenizer.encode(name)[0]]
-        assert 0.6 < torch.cosine_similarity(row, code, dim=0) < 0.8
-        assert 12 < row.norm() < 20
-    same = tokenizer.encode("?")[0]
-    assert torch.equal(embedding.weight[same], before[same])
+        plain = row - (row @ codes.text) * codes.text - (row @ codes.letter) * codes.letter
+        assert 0.6 < torch.cosine_similarity(plain, code, dim=0) < 0.8
+        assert 12 < plain.norm() < 20
+    # What all tokens share, and what only those share between which characters are counted.
+    shared = (embedding.weight - before)[tokenizer.encode("?")[0]]
+    torch.testing.assert_close(shared, 0.75 * length * codes.text, atol=0.2, rtol=0.0)
+    kept = [tokenizer.encode(letter)[0] for letter in "aq7$\n"]
+    letters = embedding.weight[kept] @ codes.letter
+    others = embedding.weight[[i for i in range(len(tokenizer)) if i not in kept]] @ codes.letter
+    assert letters.mean() > 0.7 * length > 5 * others.median().abs()

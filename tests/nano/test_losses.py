@@ -4,28 +4,41 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 from transformers import AutoTokenizer
 
+from valley.data.synthetic.cards import card_sample
 from valley.data.synthetic.clips import clip
 from valley.data.synthetic.sample import CHARS, MARK_SLOTS
 from valley.data.synthetic.shapes import shape_scene
 from valley.data.synthetic.words import word_strip
 from valley.model.files import NANO
 from valley.model.modeling import Valley2_5ForConditionalGeneration
-from valley.nano.batches import Group, collate
+from valley.nano.batches import OPENING, Group, blocks_at, collate
+from valley.nano.codes import HALVES
+from valley.nano.looks import (
+    COMPARING_LAYER,
+    POINTING_LAYER,
+    SPELLING_LAYERS,
+    begin_to_copy,
+    look_scores,
+    looks_right,
+    shown_to,
+    spelling_head,
+    taught_looks,
+)
 from valley.nano.losses import (
     MARK_CLASSES,
     NOISE,
-    POINTING_LAYER,
     SHIFT_WEIGHT,
     MarkHead,
     Trainer,
     answers_right,
-    blocks_at,
     distances,
 )
 from valley.nano.shape import attend_to_neighbours, nano_config
@@ -141,7 +154,8 @@ def test_told_pictures_do_not_depend_on_pixels(trainer: Trainer, ids: dict[str, 
     loss, figures = trainer.answer(told, group, ids, "cpu")
     missed, compared = figures["shift"]
     loss = loss - SHIFT_WEIGHT * missed / max(1, int(compared))
-    assert 5 < float(loss) < 9  # about the logarithm of the vocabulary
+    # About the logarithm of the vocabulary, and half that of the sequence's length for each look.
+    assert 5 < float(loss.detach()) < 30
     assert figures["answers"] == (0, 2)
 
 
@@ -183,12 +197,75 @@ def test_names_are_taught_to_look_at_their_things(trainer: Trainer, ids: dict[st
     assert int(figures["misplaced"][1]) == int(named.sum())
     assert attention.q_proj.weight.grad[: attention.head_dim].norm() > 0
     embedded = trainer.embed(tokens[:, None], ids, group.after)
-    looks = trainer.looks(embedded, named, POINTING_LAYER, 0)
+    (look,) = [look for look in taught_looks(group) if look.name == "pointing"]
+    with torch.no_grad():
+        states = trainer.model.model.language_model(
+            inputs_embeds=embedded, output_hidden_states=True
+        ).hidden_states
+        (looks,) = look_scores(trainer.model.model.language_model, states, [look])
     assert looks.shape == (int(named.sum()), embedded.shape[1])
     # Nothing looks ahead.
     first = int(named.nonzero()[0, 1]) + embedded.shape[1] - group.after.shape[1]
     assert looks[0, first + 1 :].isinf().all()
     assert looks[0, : first + 1].isfinite().all()
+
+
+def test_heads_that_find_a_character_say_it_from_the_first(ids: dict[str, int]) -> None:
+    """Each of eight heads reads the character of its half of a block, whatever the others hold."""
+    tokenizer = AutoTokenizer.from_pretrained(Path(NANO))
+    trainer = Trainer(Valley2_5ForConditionalGeneration(nano_config(len(tokenizer), ids)))
+    begin_to_copy(trainer.model.model.language_model, trainer.codes)
+    codes, generator = trainer.codes, torch.Generator().manual_seed(0)
+    chars = torch.randint(len(CHARS), (HALVES,), generator=generator)
+    shown = codes.chars[torch.arange(HALVES), 1 + chars].sum(0)
+    for half, char in enumerate(chars):
+        layer, head = spelling_head(half)
+        attention = trainer.model.model.language_model.layers[layer].self_attn
+        shared = attention.num_key_value_groups
+        value = attention.v_proj(shown).unflatten(0, (-1, attention.head_dim))[head // shared]
+        outputs = attention.o_proj.weight.unflatten(1, (-1, attention.head_dim))[:, head]
+        said = codes.alphabet @ codes.words @ (outputs @ value)
+        assert said.argmax() == char
+    thing, other = torch.tensor([0.25, -0.5]), torch.tensor([-0.25, 0.25])
+    attention = trainer.model.model.language_model.layers[COMPARING_LAYER].self_attn
+    outputs = attention.o_proj.weight.unflatten(1, (-1, attention.head_dim))
+    values = [attention.v_proj(xy @ codes.axes)[: attention.head_dim] for xy in (thing, other)]
+    told = sum(outputs[:, head] @ value for head, value in enumerate(values))
+    directions = F.normalize(codes.axes, dim=-1)
+    shift = F.normalize(directions @ told, dim=0)
+    torch.testing.assert_close(shift, F.normalize(thing - other, dim=0), atol=0.1, rtol=0.0)
+
+
+@pytest.mark.parametrize("draw", [word_strip, partial(card_sample, questions=4)])
+def test_each_character_of_an_answer_stands_where_it_is_said_to(draw: Any) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(Path(NANO))
+    samples = [draw(np.random.default_rng(i), (4, 6)) for i in range(12)]
+    group = collate(tokenizer, "card", (4, 6), samples)
+    asked = (group.spelled >= 0).nonzero().tolist()
+    assert len(asked) > 40
+    halves = group.marks[..., :2].flatten(1)
+    for row, position in asked:
+        shown = CHARS[int(halves[row, group.spelled[row, position]]) - 1]
+        assert tokenizer.decode(group.labels[row, position + 1]) == shown
+
+
+def test_characters_are_looked_for_where_they_stand(trainer: Trainer, ids: dict[str, int]) -> None:
+    """Heads that spell look at every character, and else nowhere; its number is taught beside."""
+    group = group_of("word", (1, 9))
+    spelled, said = int((group.spelled >= 0).sum()), int((group.labels >= 0).sum())
+    assert said > spelled > 5
+    looks = [look for look in taught_looks(group) if look.name == "spelling"]
+    assert sum(int((look.tokens > 0).sum()) for look in looks) == spelled
+    trainer.zero_grad()
+    loss, figures = trainer.answer(trainer.tell(group, "cpu"), group, ids, "cpu")
+    loss.backward()
+    assert int(figures["spelling"][1]) == said * HALVES
+    assert int(figures["counting"][1]) == spelled
+    for layer in SPELLING_LAYERS:
+        attention = trainer.model.model.language_model.layers[layer].self_attn
+        heads = attention.q_proj.weight.grad.unflatten(0, (-1, attention.head_dim))
+        assert (heads.norm(dim=(1, 2)) > 0).all()
+    assert trainer.counter[1].weight.grad.norm() > 0
 
 
 def test_things_lie_in_the_block_of_their_centre() -> None:
@@ -219,7 +296,77 @@ def test_shifts_are_told_where_answers_begin(trainer: Trainer, ids: dict[str, in
     loss, figures = trainer.answer(trainer.tell(group, "cpu"), group, ids, "cpu")
     loss.backward()
     assert int(figures["shift"][1]) == int(known.sum())
+    assert int(figures["comparing"][1]) == 2 * int(known.sum())
     assert trainer.comparer[1].weight.grad.norm() > 0
+
+
+def test_a_shift_lies_between_what_two_tokens_name() -> None:
+    draw = partial(shape_scene, questions=4)
+    samples = [draw(np.random.default_rng(i), (3, 4)) for i in range(12)]
+    group = collate(AutoTokenizer.from_pretrained(NANO), "shape", (3, 4), samples)
+    known = ~group.shifts[..., 0].isnan()
+    assert known.sum() > 5
+    assert torch.equal(known, group.compared[..., 0] >= 0)
+    before = OPENING + 3 * 4 + 1
+    for row, position in known.nonzero().tolist():
+        thing, other = group.places[row][group.compared[row, position] - before]
+        torch.testing.assert_close(thing - other, group.shifts[row, position])
+
+
+def test_a_shift_lies_between_the_first_and_the_last_frame(
+    trainer: Trainer, ids: dict[str, int]
+) -> None:
+    samples = [clip(np.random.default_rng(i), (3, 3), 4, others=(0,)) for i in range(6)]
+    group = collate(AutoTokenizer.from_pretrained(NANO), "clip", (3, 3), samples)
+    exact = trainer.codes(trainer.marks(group, "cpu"), group.grid).unflatten(0, (6, 4))
+    sequence = trainer.embed(exact, ids, group.after)
+    for row, position in (group.compared[..., 0] >= 0).nonzero().tolist():
+        for frame, token in zip((3, 0), group.compared[row, position].tolist(), strict=True):
+            shown = exact[row, frame]
+            (held,) = (shown != trainer.codes.ground).any(-1).nonzero()[0]
+            torch.testing.assert_close(sequence[row, token], shown[held])
+
+
+def test_answers_look_at_what_they_count_find_or_name() -> None:
+    """Evenly at the blocks of the last frame that show it and at the first token."""
+    tokenizer = AutoTokenizer.from_pretrained(NANO)
+    drawn = {
+        "shape": partial(shape_scene, questions=6),
+        "clip": partial(clip, frames=4, questions=4),
+    }
+    for kind, draw in drawn.items():
+        samples = [draw(np.random.default_rng(i), (3, 4)) for i in range(10)]
+        group = collate(tokenizer, kind, (3, 4), samples)
+        weights = shown_to(group)
+        told = [turn for sample in samples for turn in sample.dialog if turn.about is not None]
+        lengths = [len(tokenizer.encode(f"{turn.answer}<|im_end|>")) for turn in told]
+        assert len(weights) == int(group.telling.sum()) == sum(lengths) > 20
+        torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)))
+        first = 0
+        frames = group.pixels.shape[1]
+        for turn, length in zip(told, lengths, strict=True):
+            number = len(turn.about)
+            torch.testing.assert_close(
+                weights[first : first + length, 0], torch.full((length,), 1 / (number + 1))
+            )
+            at = (
+                4
+                + (frames - 1) * (12 + 3)
+                + blocks_at(torch.tensor(turn.about).view(-1, 2), (3, 4))
+            )
+            assert set(weights[first].nonzero()[:, 0].tolist()) == {0, *at.tolist()}
+            if turn.answer.isdigit():
+                assert int(turn.answer) == number
+            first += length
+
+
+def test_a_look_at_many_things_is_right_where_it_is_even() -> None:
+    scores = torch.tensor([[0.0, 3.0, 1.0], [0.0, 3.0, 1.0], [2.0, 0.0, 1.0]])
+    assert looks_right(scores, torch.tensor([1, 2, 0])).tolist() == [1.0, 0.0, 1.0]
+    weights = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.5, 0.0, 0.5]])
+    assert 0.5 < float(looks_right(scores, weights)[0]) < 0.6
+    evenly = looks_right(torch.tensor([[0.0, 0.0, -9.0]]), weights[:1])
+    torch.testing.assert_close(evenly, torch.ones(1), atol=1e-3, rtol=0.0)
 
 
 def test_answers_are_right_as_a_whole() -> None:

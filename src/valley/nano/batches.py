@@ -30,6 +30,11 @@ MIN_PIXELS = 84 * 84
 MAX_PIXELS = 96 * 28 * 28
 """A larger picture is reduced to this area: 96 visual tokens."""
 
+OPENING = 4
+"""Tokens before the first visual one."""
+BETWEEN = 3
+"""Tokens between the visual ones of two frames."""
+
 Grid = tuple[int, int]
 Draw = Callable[[np.random.Generator, Grid], Sample]
 
@@ -43,6 +48,10 @@ class Group:
     labels: (samples, length), -100 where nothing is learnt.
     places: (samples, length, 2), of the thing that a token names, NaN where it names none.
     shifts: (samples, length, 2), of the turn whose answer comes next, NaN where it has none.
+    compared: (samples, length, 2), beside shifts: which tokens of the whole sequence show or name
+    the two things, -1 where none does.
+    telling: bool (samples, length), whether what comes next counts, finds or names shapes; shown:
+    (telling tokens, blocks), how many of them each block of the last frame shows.
     spelled: (samples, length), which half of which block shows the character that comes next in an
     answer: block * HALVES + half; -1 where none does.
     marks: uint8 (samples, patches, MARK_SLOTS).
@@ -55,6 +64,9 @@ class Group:
     labels: Tensor
     places: Tensor
     shifts: Tensor
+    compared: Tensor
+    telling: Tensor
+    shown: Tensor
     spelled: Tensor
     marks: Tensor
 
@@ -142,17 +154,17 @@ def plan_tell(rng: np.random.Generator, progress: float) -> Plan:
     easy = rng.random() > ramp(progress, 0.05, 0.35)
     number = 2 if easy else int(rng.integers(2, 6))
     frames = 2 if easy else pick(rng, (2, 4, 4, 8))
+    scene = partial(shape_scene, questions=3, evenly=True)
     clips = partial(clip, frames=frames, questions=1, others=(0,) if easy else (0, 0, 1, 2))
-    plan: Plan = [
-        ("word", partial(word_strip, longest=longest), pick(rng, STRIPS), 20),
-        ("shape", partial(shape_scene, questions=3, number=number), pick(rng, SCENES), 12),
-        ("shape", partial(shape_scene, questions=3), pick(rng, SCENES), 8),
-        ("clip", clips, pick(rng, FRAMES), 32 // frames),
-        ("easy", partial(easy_sample, questions=2), (3, 3), 6),
+    return [
+        ("word", partial(word_strip, longest=longest), pick(rng, STRIPS), 8),
+        ("shape", partial(scene, number=number), pick(rng, SCENES), 18),
+        ("shape", scene, pick(rng, SCENES), 12),
+        ("clip", clips, pick(rng, FRAMES), 48 // frames),
+        ("easy", partial(easy_sample, questions=2), (3, 3), 20),
         ("unknown", unknown_picture, _random_grid(rng, 9, 24, 2.5), 1),
-        ("card", partial(card_sample, questions=4), _random_grid(rng, 12, 45, 4.0), 10),
+        ("card", partial(card_sample, questions=4), _random_grid(rng, 12, 45, 4.0), 6),
     ]
-    return every_other(rng, plan)
 
 
 def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
@@ -164,25 +176,25 @@ def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
     frames = 8 if rng.random() < 0.4 else 4
     large = rng.random() < 0.4
     card = _random_grid(rng, 45, 96, 5.0) if large else _random_grid(rng, 12, 45, 5.0)
-    plan: Plan = [
+    return [
         ("word", word_strip, pick(rng, STRIPS[:3]), 20),
         ("word", word_strip, pick(rng, STRIPS[3:]), 14),
         ("easy", partial(easy_sample, questions=1), (3, 3), 16),
-        ("shape", partial(shape_scene, questions=3), scene, scenes),
+        ("shape", partial(shape_scene, questions=3, evenly=True), scene, scenes),
         ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 4),
         ("clip", partial(clip, frames=frames, questions=1), pick(rng, FRAMES), 32 // frames),
         ("card", partial(card_sample, questions=3), card, 5 if large else 12),
         ("page", page, pick(rng, PAGES), 4),
     ]
-    return every_other(rng, plan)
 
 
 def share_out(plan: Plan, processes: int) -> list[list[int]]:
     """Group numbers for each process, so that all have about the same work."""
-    cost = [
-        number * (grid[0] * grid[1] * (5 if kind == "clip" else 1) + 25)
-        for kind, _, grid, number in plan
-    ]
+    cost = []
+    for _, draw, grid, number in plan:
+        asked = draw.keywords if isinstance(draw, partial) else {}
+        blocks = grid[0] * grid[1] * asked.get("frames", 1)
+        cost.append(number * (blocks + 25 * asked.get("questions", 1)))
     shares: list[list[int]] = [[] for _ in range(processes)]
     for index in sorted(range(len(plan)), key=lambda i: -cost[i]):
         min(shares, key=lambda share: sum(cost[i] for i in share)).append(index)
@@ -232,7 +244,7 @@ def dialog_ids(
     ids: list[int] = []
     labels: list[int] = []
     ends: list[int] = []
-    for index, (question, answer, _) in enumerate(dialog):
+    for index, (question, answer, *_) in enumerate(dialog):
         opening = "\n" if index == 0 else "<|im_start|>user\n"
         asked = tokenizer.encode(f"{opening}{question}<|im_end|>\n<|im_start|>assistant\n")
         said = tokenizer.encode(f"{answer}<|im_end|>")
@@ -247,6 +259,19 @@ def ends_of(part: list[int], whole: list[int]) -> list[int]:
     """Where the part ends, each time that it stands in the whole."""
     starts = range(len(whole) - len(part) + 1)
     return [s + len(part) - 1 for s in starts if whole[s : s + len(part)] == part]
+
+
+def last_named(places: Tensor, apart: Tensor) -> Tensor:
+    """Which tokens name the things at two places last; places: (tokens, 2), NaN where none is."""
+    there = (places - apart[:, None]).abs().sum(-1) < 1e-5
+    return (there * torch.arange(1, len(places) + 1)).amax(1) - 1
+
+
+def blocks_at(places: Tensor, grid: Grid) -> Tensor:
+    """Numbers of the blocks at places (things, 2), row by row."""
+    sides = torch.tensor([grid[1], grid[0]])
+    x, y = torch.minimum(((places + 0.5) * sides).long(), sides - 1).unbind(-1)
+    return y * grid[1] + x
 
 
 def spelled_at(marks: np.ndarray, answer: str) -> list[int]:
@@ -279,26 +304,58 @@ def collate(
     longest = max(len(ids) for ids, _, _ in texts)
     after = torch.full((len(samples), longest), tokenizer.pad_token_id)
     labels = torch.full((len(samples), longest), -100)
-    places = torch.full((len(samples), longest, 2), torch.nan)
-    shifts = torch.full((len(samples), longest, 2), torch.nan)
-    spelled = torch.full((len(samples), longest), -1)
-    for row, (ids, targets, ends) in enumerate(texts):
+    for row, (ids, targets, _) in enumerate(texts):
         after[row, : len(ids)] = torch.tensor(ids)
         labels[row, : len(ids)] = torch.tensor(targets)
-        for turn, end in zip(samples[row].dialog, ends, strict=True):
-            if turn.shift is not None:
-                shifts[row, end] = torch.tensor(turn.shift)
-            said = range(end, end + len(turn.answer))
-            # Only answers that the tokenizer takes character by character.
-            if targets[said.stop + 1 : said.stop + 2] == [tokenizer.eos_token_id]:
-                for position, half in zip(said, spelled_at(marks[row], turn.answer), strict=False):
-                    spelled[row, position] = half
-        for name, place in samples[row].places.items():
+    group = Group(
+        kind,
+        grid,
+        pixels=torch.from_numpy(np.stack([np.stack(s.frames) for s in samples])),
+        after=after,
+        labels=labels,
+        places=torch.full((len(samples), longest, 2), torch.nan),
+        shifts=torch.full((len(samples), longest, 2), torch.nan),
+        compared=torch.full((len(samples), longest, 2), -1),
+        telling=torch.zeros(len(samples), longest, dtype=torch.bool),
+        shown=torch.zeros(0, grid[0] * grid[1]),
+        spelled=torch.full((len(samples), longest), -1),
+        marks=torch.from_numpy(marks.copy()),
+    )
+    for row, (sample, (ids, _, ends)) in enumerate(zip(samples, texts, strict=True)):
+        for name, place in sample.places.items():
             for end in ends_of(tokenizer.encode(f" {name}"), ids):
-                places[row, end] = torch.tensor(place)
-    pixels = torch.from_numpy(np.stack([np.stack(s.frames) for s in samples]))
-    taught = (places, shifts, spelled, torch.from_numpy(marks.copy()))
-    return Group(kind, grid, pixels, after, labels, *taught)
+                group.places[row, end] = torch.tensor(place)
+        for turn, end in zip(sample.dialog, ends, strict=True):
+            teach(group, row, turn, end)
+    return group
+
+
+def first_after(frames: int, blocks: int) -> int:
+    """Number of the first token after the pictures."""
+    return OPENING + frames * (blocks + BETWEEN) - BETWEEN + 1
+
+
+def teach(group: Group, row: int, turn: Turn, end: int) -> None:
+    """Notes what a turn of a sample is about, whose question ends at a token."""
+    frames, blocks = group.pixels.shape[1], group.grid[0] * group.grid[1]
+    tokens = int((group.labels[row, end + 1 :] < 0).nonzero()[0])
+    if turn.apart is not None:
+        group.shifts[row, end] = torch.tensor(turn.shift)
+        apart = torch.tensor(turn.apart)
+        if frames > 1:
+            starts = torch.tensor([frames - 1, 0]) * (blocks + BETWEEN)
+            group.compared[row, end] = OPENING + starts + blocks_at(apart, group.grid)
+        else:
+            named = last_named(group.places[row, :end], apart)
+            group.compared[row, end] = first_after(frames, blocks) + named
+    if turn.about is not None:
+        places = blocks_at(torch.tensor(turn.about).view(-1, 2), group.grid)
+        shown = places.bincount(minlength=blocks).float().expand(tokens, -1)
+        group.telling[row, end : end + tokens] = True
+        group.shown = torch.cat([group.shown, shown])
+    if tokens == len(turn.answer) + 1:  # one for each character, and the end
+        for position, half in enumerate(spelled_at(group.marks[row].numpy(), turn.answer), end):
+            group.spelled[row, position] = half
 
 
 def patch_rows(pixels: Tensor, grid: Grid) -> Tensor:

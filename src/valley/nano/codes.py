@@ -77,6 +77,12 @@ class Codes(nn.Module):
     """
 
     alphabet: Tensor
+    words: Tensor
+    halves: Tensor
+    axes: Tensor
+    kinds: Tensor
+    thing: Tensor
+    colours: Tensor
 
     def __init__(self, width: int, length: float = 0.5) -> None:
         super().__init__()
@@ -96,12 +102,14 @@ class Codes(nn.Module):
             return torch.stack([torch.zeros(width), *(next(rest) for _ in range(number))])
 
         kinds = known(PICTURE)
-        kinds[1:PICTURE] += next(rest)  # a shape at all
+        thing = next(rest)  # a shape at all
+        kinds[1:PICTURE] += thing
         kinds[PICTURE] /= PATCHES  # all patches of a block show the picture
         tables = {
             "words": spans[0],
             "halves": torch.stack(spans[1 : HALVES + 1]) * length,
             "kinds": kinds,
+            "thing": thing,
             "colours": known(len(COLOURS)),
             "upper": known(len(ROLES)),
             "axes": torch.stack([next(rest), next(rest)]) * 8,
@@ -110,6 +118,7 @@ class Codes(nn.Module):
         }
         waves = torch.stack([next(rest) for _ in range(2 * WAVES * HALVES)])
         tables["orders"] = order_waves() @ waves.view(HALVES, 2 * WAVES, width)
+        tables["letter"], tables["text"] = (F.normalize(next(rest), dim=-1) for _ in range(2))
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
 
@@ -135,6 +144,9 @@ class Codes(nn.Module):
 
         A decoder that starts so has to learn one way to copy, not one for each character. Half of
         what each token was drawn as stays, which tells near codes apart where answers are said.
+        All tokens have a part in common, and characters and the line break before an answer
+        another: without, no query is the same whatever was said, and the decoder hardly learns to
+        count what it said.
         """
         words = [*CHARS, *(f" {kind}" for kind in KINDS), *(f" {colour}" for colour in COLOURS)]
         codes = torch.cat([self.alphabet @ self.words, self.kinds[1:PICTURE], self.colours[1:]])
@@ -142,6 +154,10 @@ class Codes(nn.Module):
         for word, row in zip(words, codes * length, strict=True):
             (token,) = tokenizer.encode(word)
             embedding.weight[token] = (embedding.weight[token] + row) / 2**0.5
+        length = embedding.weight.norm(dim=-1).mean()
+        letters = [tokenizer.encode(letter)[0] for letter in (*CHARS, "\n")]
+        embedding.weight[letters] += length * self.letter
+        embedding.weight += 0.75 * length * self.text
 
     def forward(self, marks: Tensor, grid: tuple[int, int]) -> Tensor:
         """marks as in `shape_places` -> (pictures, blocks, width): sums of what blocks show."""

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.qwen2_vl.modeling_qwen2_vl import get_vision_position_ids
-from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
 
 from valley.data.synthetic.sample import (
     CHARS,
@@ -25,7 +24,15 @@ from valley.data.synthetic.sample import (
 )
 from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.nano.batches import Group, patch_rows
-from valley.nano.codes import HALVES, PATCHES, Codes, shape_places
+from valley.nano.codes import PATCHES, Codes, shape_places
+from valley.nano.looks import (
+    COMPARING_LAYER,
+    POINTING_LAYER,
+    SPELLING_LAYERS,
+    look_scores,
+    looks_right,
+    taught_looks,
+)
 
 MARKS = ("char", "char", "kind", "colour", "order", "order", "role")
 MARK_CLASSES = tuple(
@@ -45,19 +52,12 @@ PLACE_WEIGHT = 4.0
 """Of a place's distance, which is a quarter of a side where nothing is known."""
 BLANK_WEIGHT = 0.2
 """Of a block that shows nothing, beside one that does, in the alignment."""
-POINTING_LAYER = 1
-"""Of the decoder; its first head is taught to look from a thing's name at the thing's block."""
-POINTING_WEIGHT = 0.5
-"""Of that, beside the answers."""
-SPELLING_LAYERS = (1, 2)
-"""Of the decoder; the heads of the first are taught to look at the upper halves of the block that
-shows the character to be said next, those of the second at the lower ones, each at one half."""
-NOWHERE = 0
-"""The token that they are to look at where the character stands in another half."""
+LOOKING_WEIGHT = 0.5
+"""Of where heads look, beside the answers."""
+COUNTING_WEIGHT = 1.0
+"""Of which number the character to be said next has, read off what the spelling heads get."""
 SHIFT_WEIGHT = 2.0
-"""Of how far apart two places lie, which is read off the decoder one layer later."""
-OPENING = 4
-"""Tokens before the first visual one."""
+"""Of how far apart two places lie, which is read off the layer that compares them."""
 NOISE = 0.02
 """Standard deviation of what is added to told tokens: a tower never tells exactly."""
 
@@ -139,6 +139,7 @@ class Trainer(nn.Module):
         self.codes = Codes(width)
         self.pointer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
         self.comparer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
+        self.counter = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, LONGEST))
         self.block = torch.compile(tower_block, dynamic=True) if compiled else tower_block
         if compiled:
             for layer in model.model.language_model.layers:
@@ -196,8 +197,8 @@ class Trainer(nn.Module):
     ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
         """Mean loss of a group's answers after its visual tokens.
 
-        Beside it those of looking at the things that questions name and of comparing places. Also
-        returns how many answers and looks were right, of how many.
+        Beside it those of where heads look and of what is read off their layers. Also returns how
+        many answers and looks were right, of how many.
         """
         samples, frames = group.pixels.shape[:2]
         after, labels = group.after.to(device), group.labels.to(device)
@@ -213,54 +214,34 @@ class Trainer(nn.Module):
         same = torch.ones_like(asked)
         same[asked] = logits.argmax(-1) == target[asked]
         figures = {"answers": answers_right(same, asked)}
-        named = ~group.places[..., 0].isnan()
-        things = OPENING + blocks_at(group.places[named], group.grid)
-        looking = [("pointing", POINTING_LAYER, 0, named, things)]
-        spelled = group.spelled >= 0
-        block, place = group.spelled[spelled] // HALVES, group.spelled[spelled] % HALVES
-        for half in range(HALVES):
-            layer, head = SPELLING_LAYERS[half * 2 // HALVES], half % (HALVES // 2)
-            blocks = torch.where(place == half, OPENING + block, NOWHERE)
-            looking.append(("spelling", layer, head, spelled, blocks))
-        for name, layer, head, asking, blocks in looking:
-            if len(blocks):
-                looks = self.looks(states.hidden_states[layer], asking.to(device), layer, head)
-                blocks = blocks.to(device)
-                loss = loss + POINTING_WEIGHT * F.cross_entropy(looks, blocks)
-                before = figures.get(name, (0, 0))
-                hits = (looks.argmax(-1) == blocks).sum()
-                figures[name] = before[0] + hits, before[1] + looks.new_tensor(len(looks))
-        layers = states.hidden_states[POINTING_LAYER + 1 :]
-        for name, wanted, reader, weight, layer in (
-            ("misplaced", group.places, self.pointer, 1.0, layers[0]),
-            ("shift", group.shifts, self.comparer, SHIFT_WEIGHT, layers[1]),
+        looks = taught_looks(group)
+        every = look_scores(self.model.model.language_model, states.hidden_states, looks)
+        for look, scores in zip(looks, every, strict=True):
+            tokens = look.tokens.to(device)
+            loss = loss + LOOKING_WEIGHT * F.cross_entropy(scores, tokens)
+            before = figures.get(look.name, (0, 0))
+            hits = looks_right(scores.detach(), tokens).sum()
+            figures[look.name] = before[0] + hits, before[1] + hits.new_tensor(len(tokens))
+        layers = [states_of[:, -after.shape[1] :] for states_of in states.hidden_states]
+        for name, missed, weight in (
+            ("misplaced", distances(self.pointer, layers[POINTING_LAYER + 1], group.places), 1.0),
+            (
+                "shift",
+                distances(self.comparer, layers[COMPARING_LAYER + 1], group.shifts),
+                SHIFT_WEIGHT,
+            ),
         ):
-            missed = distances(reader, layer[:, -after.shape[1] :], wanted.to(device))
             if len(missed):
                 loss = loss + weight * missed.mean()
                 figures[name] = missed.sum().detach(), missed.new_tensor(len(missed))
+        spelled = (group.spelled >= 0).to(device)
+        if spelled.any():
+            counts = self.counter(layers[SPELLING_LAYERS[0]][spelled]).float()
+            number = numbers_of(group).to(device) - 1
+            loss = loss + COUNTING_WEIGHT * F.cross_entropy(counts, number)
+            hits = (counts.argmax(-1) == number).sum()
+            figures["counting"] = hits, hits.new_tensor(len(number))
         return loss, figures
-
-    def looks(self, states: Tensor, asking: Tensor, layer: int, head: int) -> Tensor:
-        """What tokens look at: scores (asking tokens, length) of one head of a layer.
-
-        states (samples, length, width) are the layer's input; asking: bool (samples, length after
-        the pictures).
-        """
-        decoder = self.model.model.language_model
-        block, length = decoder.layers[layer], states.shape[1]
-        attention, x = block.self_attn, block.input_layernorm(states)
-        width, shared = attention.head_dim, attention.num_key_value_groups
-        query = slice(head * width, (head + 1) * width)
-        key = slice(head // shared * width, (head // shared + 1) * width)
-        queries = attention.q_norm(attention.q_proj(x)[..., query])[:, None]
-        keys = attention.k_norm(attention.k_proj(x)[..., key])[:, None]
-        place = torch.arange(length, device=x.device)
-        turns = decoder.rotary_emb(x, place[None])
-        queries, keys = apply_rotary_pos_emb(queries, keys, *turns)
-        scores = (queries @ keys.mT)[:, 0].float() * attention.scaling
-        scores = scores.masked_fill(place > place[:, None], -torch.inf)
-        return scores[:, -asking.shape[1] :][asking]
 
     def embed(self, tokens: Tensor, ids: dict[str, int], after: Tensor) -> Tensor:
         """(samples, frames, tokens, width) and what follows -> (samples, length, width)."""
@@ -278,11 +259,10 @@ class Trainer(nn.Module):
         return torch.cat([*parts, table(after)], 1)
 
 
-def blocks_at(places: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Numbers of the blocks at places (things, 2), row by row."""
-    sides = torch.tensor([grid[1], grid[0]])
-    x, y = torch.minimum(((places + 0.5) * sides).long(), sides - 1).unbind(-1)
-    return y * grid[1] + x
+def numbers_of(group: Group) -> Tensor:
+    """The number in its word of each character that is spelled out, from 1."""
+    numbers = group.marks[..., 4:6].flatten(1).gather(1, group.spelled.clamp(min=0))
+    return numbers[group.spelled >= 0].long()
 
 
 def distances(reader: nn.Module, states: Tensor, wanted: Tensor) -> Tensor:
@@ -290,6 +270,7 @@ def distances(reader: nn.Module, states: Tensor, wanted: Tensor) -> Tensor:
 
     states (samples, length, width), wanted (samples, length, 2) with NaN where nothing is.
     """
+    wanted = wanted.to(states.device)
     known = ~wanted[..., 0].isnan()
     return (reader(states[known]).float() - wanted[known]).abs().sum(-1)
 

@@ -186,7 +186,7 @@ def card_items(number: int, limits: tuple[int, int]) -> Iterator[Item]:
         facts = random_facts(rng, held_out=True)
         card = draw_card(rng, (height // 28, width // 28), facts, scale, held_out=True)
         dialog = []
-        for question, answer, _ in card_dialog(rng, facts, 9):
+        for question, answer, *_ in card_dialog(rng, facts, 9):
             name = lowered.get(question.lower().rstrip("?."))
             if name:
                 absent = "what a card leaves out, declined"
@@ -216,7 +216,7 @@ def clip_items(number: int) -> Iterator[Item]:
     for _ in range(number):
         sample = clip(rng, (3, 3), 8)
         dialog = []
-        for question, answer, _ in sample.dialog:
+        for question, answer, *_ in sample.dialog:
             name = lowered.get(question.lower().rstrip("?."))
             still = name == "clip direction" and answer == "It is not moving."
             if name and not still:

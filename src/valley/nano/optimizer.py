@@ -113,7 +113,7 @@ def make_optimizers(trainer: Trainer, rate: float) -> list[torch.optim.Optimizer
     patches = {id(p) for p in trainer.model.model.vision_tower.patch_embed.parameters()}
     head = {
         id(p)
-        for part in (trainer.head, trainer.pointer, trainer.comparer)
+        for part in (trainer.head, trainer.pointer, trainer.comparer, trainer.counter)
         for p in part.parameters()
     }
     layers: list[dict[str, Any]] = [

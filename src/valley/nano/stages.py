@@ -17,7 +17,7 @@ from valley.nano.losses import Trainer
 
 SEES = ("model.model.vision_tower.", "head.")
 WRITES = ("model.model.vision_connector.",)
-SAYS = ("model.model.language_model.", "model.lm_head.", "pointer.", "comparer.")
+SAYS = ("model.model.language_model.", "model.lm_head.", "pointer.", "comparer.", "counter.")
 
 ANSWER_WEIGHTS = {
     "word": 1.0,
@@ -28,8 +28,8 @@ ANSWER_WEIGHTS = {
     "unknown": 0.1,
 }
 """Weight of each group's mean answer loss where answers and marks are learnt together."""
-SEEN_WEIGHT = 0.15
-"""Of marks there."""
+SEEN_WEIGHT = 0.3
+"""Of marks and of the codes of what is seen, there."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("see", plan_see, 1000, 2e-3, SEES, gives_alphabet=True, decay_from=1.0),
-        Stage("look", plan_look, 1100, 2e-3, SEES + WRITES, ("see",)),
-        Stage("tell", plan_tell, 1300, 2e-3, SAYS, ("see",)),
+        Stage("look", plan_look, 1100, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
+        Stage("tell", plan_tell, 600, 1e-3, SAYS, ("see",), decay_from=0.15),
         Stage("ask", plan_ask, 400, 7e-4, SEES + WRITES + SAYS, ("look", "tell"), decay_from=0.1),
     )
 }
@@ -118,16 +118,16 @@ def group_loss(
         features, seen = trainer.look(group, device)
         for name, (right, number) in seen.right.items():
             tally.add(f"{group.kind} {name}", right, number)
-        total = seen.loss * (1.0 if alone else SEEN_WEIGHT)
+        share = 1.0 if alone else SEEN_WEIGHT
+        total = share * seen.loss
         weight = 0.0 if alone else ANSWER_WEIGHTS.get(group.kind, 0.0)
         if not set(WRITES) <= set(stage.trains):
             return total
         tokens = trainer.write(features.detach() if alone else features)
-        if alone:
-            loss, figures = trainer.miswritten(tokens, group, device)
-            for name, (amount, number) in figures.items():
-                tally.add(f"{group.kind} {name}", amount, number)
-            total = total + loss
+        loss, figures = trainer.miswritten(tokens, group, device)
+        for name, (amount, number) in figures.items():
+            tally.add(f"{group.kind} {name}", amount, number)
+        total = total + share * loss
     if weight:
         loss, figures = trainer.answer(tokens, group, ids, device)
         for name, (amount, number) in figures.items():

@@ -28,6 +28,7 @@ from transformers import AutoTokenizer
 
 from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.nano.batches import Batch, Steps
+from valley.nano.looks import begin_to_copy
 from valley.nano.losses import Trainer
 from valley.nano.optimizer import make_optimizers
 from valley.nano.saving import save_checkpoint, save_model
@@ -44,6 +45,9 @@ from valley.nano.stages import (
     rate_at,
 )
 from valley.nano.tokenizer import write_tokenizer
+
+SHARPNESS = 1.5
+"""Of the decoder's queries and of its keys at first."""
 
 
 def sum_gradients(trainer: Trainer) -> None:
@@ -123,6 +127,9 @@ def prepare(args: argparse.Namespace) -> tuple[Trainer, dict[str, int], Any]:
         # Silent layers, so that at first they do not drown what the tokens are.
         nn.init.zeros_(layer.self_attn.o_proj.weight)
         nn.init.zeros_(layer.mlp.down_proj.weight)
+        # Narrow heads cannot choose one token of a hundred otherwise.
+        nn.init.constant_(layer.self_attn.q_norm.weight, SHARPNESS)
+        nn.init.constant_(layer.self_attn.k_norm.weight, SHARPNESS)
     # Small visual tokens at first: the codes that they shall become are small.
     nn.init.normal_(model.model.vision_connector.mlp[0].weight, std=0.036)
     nn.init.normal_(model.model.vision_connector.mlp[2].weight, std=0.008)
@@ -151,6 +158,7 @@ def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> 
     take_up(stage, trainer, args)
     if stage.trains == SAYS:
         trainer.codes.name(trainer.model.get_input_embeddings(), tokenizer)
+        begin_to_copy(trainer.model.model.language_model, trainer.codes)
     optimizers = make_optimizers(trainer, stage.rate)
     checkpoint = args.work / f"{stage.name}.pt"
     start, wall, cpu = 0, 0.0, 0.0

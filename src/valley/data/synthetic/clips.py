@@ -81,13 +81,17 @@ def clip(
         pictures.append(add_noise(rng, frame, noise) if noise else frame)
         marks.append(mark.array)
     kind, colour, *_, path = things[0]
-    shift = (path[-1][0] - path[0][0]) / width, (path[-1][1] - path[0][1]) / height
-    dialog = clip_dialog(rng, f"The {colour} {kind}.", direction, shift, questions)
+    first, last = ((x / width - 0.5, y / height - 0.5) for x, y in (path[0], path[-1]))
+    dialog = clip_dialog(rng, f"The {colour} {kind}.", direction, (last, first), questions)
     return Sample(pictures, dialog, np.stack(marks))
 
 
 def clip_dialog(
-    rng: np.random.Generator, mover: str, direction: str | None, shift: Vector, questions: int
+    rng: np.random.Generator,
+    mover: str,
+    direction: str | None,
+    apart: tuple[Vector, Vector],
+    questions: int,
 ) -> list[Turn]:
     """Direction, moving or still, what moves; now and then something that no clip answers.
 
@@ -95,12 +99,12 @@ def clip_dialog(
     """
     way = direction or "It is not moving."
     dialog = [
-        Turn(ask(rng, phrases.DIRECTION), way, shift),
-        Turn(ask(rng, phrases.MOVING[:2]), "moving" if direction else "still", shift),
-        Turn(phrases.MOVING[2], "yes" if direction else "no", shift),
+        Turn(ask(rng, phrases.DIRECTION), way, apart),
+        Turn(ask(rng, phrases.MOVING[:2]), "moving" if direction else "still", apart),
+        Turn(phrases.MOVING[2], "yes" if direction else "no", apart),
     ]
     if direction:
-        dialog.append(Turn(ask(rng, phrases.MOVING_SHAPE), mover, shift))
+        dialog.append(Turn(ask(rng, phrases.MOVING_SHAPE), mover, apart, (apart[0],)))
     if rng.random() < 0.2:
         dialog.append(Turn(ask(rng, phrases.PRICE), DECLINE))
     if rng.random() < 0.2:

@@ -60,11 +60,25 @@ Vector = tuple[float, float]
 
 
 class Turn(NamedTuple):
-    """A question with its answer, and how far apart two places lie if the answer hangs on that."""
+    """A question with its answer.
+
+    apart: where a thing lies and from where it is seen, if the answer hangs on that. about: where
+    the shapes lie that the answer counts, finds or names; None if it does neither or nobody knows.
+    x and y from the middle of the (last) picture, in shares of its sides.
+    """
 
     question: str
     answer: str
-    shift: Vector | None = None
+    apart: tuple[Vector, Vector] | None = None
+    about: tuple[Vector, ...] | None = None
+
+    @property
+    def shift(self) -> Vector | None:
+        """How far apart the two places lie."""
+        if self.apart is None:
+            return None
+        (x, y), (from_x, from_y) = self.apart
+        return x - from_x, y - from_y
 
 
 NOTHING_ASKED = [Turn("What is written?", "I do not say.")]
@@ -76,7 +90,7 @@ class Sample:
     """One picture or clip with its questions.
 
     frames: uint8 arrays of (height, width, 3), all of one size, sides in multiples of 28.
-    dialog: turns about them, in the order to be asked; shifts in shares of the picture's sides.
+    dialog: turns about them, in the order to be asked.
     marks: uint8 (frames, height / 14, width / 14, MARK_SLOTS); 0: nothing there, UNKNOWN: nobody
     knows.
     places: where the things lie whose names fit no other: x and y from the picture's middle, in
