@@ -49,7 +49,7 @@ def test_records_become_verdicts_of_the_schema(capsys: Any, tmp_path: Path) -> N
     out = tmp_path / "out.jsonl"
     given = (tmp_path / "records.jsonl", "--schema", SCHEMA, "--out", out)
     code, table, err = caption(
-        capsys, *given, "--media-root", EXAMPLES, "--labels", "@verdict", "--max-new-tokens", 256
+        capsys, *given, "--media-root", EXAMPLES, "--labels", "@verdict", "--max-new-tokens", 512
     )
     assert code == 1
     found = {line["id"]: line for line in lines(out)}

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from valley.data.synthetic.cards import card_sample
+from valley.data.synthetic.cards import PRICE_SIZE, card_sample, draw_card, random_facts
 from valley.data.synthetic.clips import clip
 from valley.data.synthetic.easy import easy_questions, easy_sample
 from valley.data.synthetic.pages import page
 from valley.data.synthetic.phrases import DECLINE
 from valley.data.synthetic.pictures import unknown_picture
-from valley.data.synthetic.sample import CHARS, COLOURS, KINDS, Sample
-from valley.data.synthetic.shapes import count_all, is_side, paint, shape_scene, where
-from valley.data.synthetic.words import word_strip
+from valley.data.synthetic.sample import CHARS, COLOURS, KINDS, MARK_SLOTS, ROLES, Sample
+from valley.data.synthetic.shapes import count_all, is_side, paint, places, shape_scene, where
+from valley.data.synthetic.words import spelled, word_strip
 
 GENERATORS: dict[str, tuple[Callable[..., Sample], tuple[int, int], int]] = {
     "word": (word_strip, (1, 9), 1),
@@ -42,8 +42,8 @@ def test_samples_are_whole_and_seeded(name: str) -> None:
             assert np.array_equal(frame, other)
         assert sample.dialog == again.dialog
         assert sample.dialog
-        assert all(question and answer for question, answer in sample.dialog)
-        assert sample.marks.shape == (frames, grid[0] * 2, grid[1] * 2, 4)
+        assert all(turn.question and turn.answer for turn in sample.dialog)
+        assert sample.marks.shape == (frames, grid[0] * 2, grid[1] * 2, MARK_SLOTS)
     one, two = (draw(np.random.default_rng(seed), grid) for seed in (1, 2))
     assert not np.array_equal(one.frames[0], two.frames[0])
 
@@ -56,8 +56,10 @@ def test_a_word_is_marked_letter_by_letter() -> None:
         answer = sample.dialog[0][1]
         halves = sample.marks[0, :, :, :2].max(0).reshape(-1)
         read = "".join(CHARS[value - 1] for value in halves if value)
+        orders = sample.marks[0, :, :, 4:6].max(0).reshape(-1)
+        assert sorted(orders[halves > 0]) == list(range(1, len(read) + 1))
         right += read == answer
-    assert right > 15
+    assert right > 25
 
 
 def test_a_moving_shape_moves_where_the_answer_says() -> None:
@@ -65,7 +67,7 @@ def test_a_moving_shape_moves_where_the_answer_says() -> None:
     seen = set()
     for seed in range(60):
         sample = clip(np.random.default_rng(seed), (3, 3), 6)
-        answers = [answer for _, answer in sample.dialog if answer in steps]
+        answers = [turn.answer for turn in sample.dialog if turn.answer in steps]
         if not answers:
             continue
         kinds = sample.marks[..., 2]
@@ -75,6 +77,8 @@ def test_a_moving_shape_moves_where_the_answer_says() -> None:
             if all(len(place) == 1 for place in places):
                 moved.append((places[-1][0] - places[0][0])[::-1])
         dx, dy = steps[answers[0]]
+        shifts = [turn.shift for turn in sample.dialog if turn.answer == answers[0]]
+        assert all(shift and shift[0] * dx + shift[1] * dy > 0.05 for shift in shifts)
         travelled = [int(m[0] * dx + m[1] * dy) for m in moved if m.any()]
         if travelled:  # a shape of its own kind, whose mark is never hidden
             assert min(travelled) >= 1, (seed, answers, moved)
@@ -99,6 +103,7 @@ def test_counts_and_sides_are_those_of_the_things() -> None:
         (_, first), (_, second) = named[:: -1 if pair[0].startswith("On which side of") else 1]
         axis, sign = sides[pair[1]]
         assert (by_name[first][axis] - by_name[second][axis]) * sign > 0, (pair, by_name)
+        assert pair.shift == tuple(np.subtract(by_name[first], by_name[second]))
         checked += 1
         assert is_side(rng, things)[1] in ("yes", "no")
     assert checked > 10
@@ -116,17 +121,57 @@ def test_a_shape_has_the_colour_of_its_name() -> None:
 def test_a_card_answers_what_it_shows_and_declines_the_rest() -> None:
     answers: list[str] = []
     for seed in range(20):
-        answers += [a for _, a in card_sample(np.random.default_rng(seed), (8, 6), 9).dialog]
+        dialog = card_sample(np.random.default_rng(seed), (8, 6), 9).dialog
+        answers += [turn.answer for turn in dialog]
     assert any(answer.startswith("$") for answer in answers)
     assert any(answer.endswith("%") for answer in answers)
     assert DECLINE in answers
     assert {"yes", "no"} & set(answers)
 
 
+def test_no_text_of_a_card_is_larger_than_its_price() -> None:
+    """Tall cards and wide ones, small ones too: what has no room is left out, the price never."""
+    spelled_prices = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        facts = random_facts(rng)
+        facts.price = "$128.50"
+        card = draw_card(rng, [(2, 8), (6, 6), (12, 4), (4, 20)][seed % 4], facts, 1.0)
+        assert facts.price == "$128.50"
+        assert card.largest >= PRICE_SIZE
+        marked = card.marks.array
+        price = marked[marked[..., 6] == ROLES.index("price") + 1][:, 4:6]
+        spelled_prices.append(sorted(int(order) for order in price.flatten() if order))
+    assert spelled_prices == [list(range(1, 8))] * 40
+
+
+def test_the_part_that_answers_is_spelled() -> None:
+    assert spelled("-20% off", "discount", "20%") == [
+        *[(0, "other"), (1, "discount"), (2, "discount"), (3, "discount")],
+        *[(0, "other")] * 4,
+    ]
+    assert spelled("Red Cup", "title") == [
+        *[(1, "title"), (2, "title"), (3, "title"), (0, "second")],
+        *[(1, "second"), (2, "second"), (3, "second")],
+    ]
+    assert {order for order, _ in spelled("Sold out", "out of stock")} == {0}
+
+
+def test_things_are_where_their_names_say() -> None:
+    things = [("circle", "red", 10, 30), ("circle", "blue", 30, 10), ("star", "red", 20, 20)]
+    found = places(things, (40, 40))
+    assert found == {
+        "red circle": (-0.25, 0.25),
+        "blue circle": (0.25, -0.25),
+        "star": (0.0, 0.0),
+        "red star": (0.0, 0.0),
+    }
+
+
 def test_unknown_pictures_are_declined() -> None:
     for seed in range(10):
         dialog = unknown_picture(np.random.default_rng(seed), (4, 5)).dialog
-        assert {answer for _, answer in dialog} == {DECLINE}
+        assert {turn.answer for turn in dialog} == {DECLINE}
 
 
 def test_easy_vqa_keeps_its_splits() -> None:

@@ -17,12 +17,15 @@ from safetensors.torch import load_file
 from valley.chat import load
 from valley.data.synthetic.cards import card_sample
 from valley.data.synthetic.clips import clip
+from valley.data.synthetic.shapes import shape_scene
 from valley.data.synthetic.words import word_strip
 from valley.model.checkpoint import inspect
 from valley.nano import batches, train
 from valley.nano.batches import Plan
+from valley.nano.codes import Codes
+from valley.nano.losses import MarkHead
 from valley.nano.measure import Item, accuracy, ask_all, grey, markdown
-from valley.nano.stages import SAYS, SEES, STAGES, rate_at
+from valley.nano.stages import ROUNDS, SAYS, SEES, STAGES, WRITES, rate_at
 
 
 def small_plan(rng: Any, progress: float) -> Plan:
@@ -30,6 +33,7 @@ def small_plan(rng: Any, progress: float) -> Plan:
         ("word", word_strip, (1, 4), 2),
         ("clip", lambda rng, grid: clip(rng, grid, 2), (2, 2), 1),
         ("card", card_sample, (4, 3), 1),
+        ("shape", lambda rng, grid: shape_scene(rng, grid, number=3), (3, 3), 1),
     ]
 
 
@@ -71,17 +75,32 @@ def test_a_stopped_run_continues_bit_equal(run: Any, tmp_path: Path) -> None:
 def test_each_stage_moves_its_own_parts(run: Any, tmp_path: Path) -> None:
     """A stage leaves other parts alone and begins with what earlier ones made."""
     run(tmp_path)
-    look, tell, compare, ask = (
+    see, look, tell, ask = (
         torch.load(tmp_path / f"work/{name}.pt", weights_only=True)["trainer"] for name in STAGES
     )
+    assert torch.equal(see["codes.alphabet"], ask["codes.alphabet"])
     weights = [name for name in look if name.endswith(".weight") and "norm" not in name]
     for name in weights:
-        assert name.startswith(SEES) != name.startswith(SAYS), name
-        assert not torch.equal(look[name], tell[name]), name
-        assert torch.equal(tell[name], compare[name]) == name.startswith(SEES), name
-        made = look[name] if name.startswith(SEES) else compare[name]
+        moved = name.startswith(SEES), name.startswith(WRITES), name.startswith(SAYS)
+        assert sum(moved) == 1, name
+        assert torch.equal(look[name], see[name]) == moved[2], name
+        made = tell[name] if moved[2] else look[name]
         assert (ask[name] - made).abs().max() < 0.1, name
         assert not torch.equal(ask[name], made), name
+
+
+def test_the_alphabet_follows_from_what_was_seen(run: Any, tmp_path: Path) -> None:
+    run(tmp_path, "--stage", "see", "--stop", "2")
+    early = torch.load(tmp_path / "work/see.pt", weights_only=True)["trainer"]["codes.alphabet"]
+    run(tmp_path, "--stage", "see")
+    state = torch.load(tmp_path / "work/see.pt", weights_only=True)["trainer"]
+    codes = Codes(256)
+    assert torch.equal(early, codes.alphabet)
+    head = MarkHead(192)
+    head.load_state_dict({k[5:]: v for k, v in state.items() if k.startswith("head.")})
+    with torch.no_grad():
+        codes.take_alphabet(head.readings())
+    torch.testing.assert_close(state["codes.alphabet"], codes.alphabet)
 
 
 def test_what_training_writes_is_a_checkpoint(run: Any, tmp_path: Path) -> None:
@@ -95,7 +114,7 @@ def test_what_training_writes_is_a_checkpoint(run: Any, tmp_path: Path) -> None:
     assert [name for name, _, _ in results] == ["words", "words"]
 
 
-@pytest.mark.parametrize("stage", ["look", "tell"])
+@pytest.mark.parametrize("stage", ["see", "look", "tell"])
 def test_training_learns(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -106,33 +125,48 @@ def test_training_learns(
         "__getitem__",
         lambda self, step: replace(drawn(self, 0), step=step),
     )
+    if stage != "see":
+        run(tmp_path, "--stage", "see", "--share", "0.25")
     run(tmp_path, "--stage", stage, "--share", "10")
     rows = [json.loads(row) for row in (tmp_path / f"work/{stage}.jsonl").read_text().splitlines()]
-    measure = {"look": "word align", "tell": "word loss"}[stage]
-    assert rows[-1][measure] < 0.7 * rows[0][measure]
+    if stage == "see":
+        assert rows[-1]["word char"] > rows[0]["word char"] + 0.5
+    else:
+        measure = {"look": "word align", "tell": "word loss"}[stage]
+        assert rows[-1][measure] < 0.7 * rows[0][measure]
 
 
 def test_plans_grow_harder() -> None:
-    rng = batches.np.random.default_rng(0)
-    first, last = (dict(kinds(batches.plan_look(rng, p))) for p in (0.0, 1.0))
+    first, last = (steps_of(batches.plan_see, p) for p in (0.0, 1.0))
+    assert steps_of(batches.plan_look, 0.0) == last
     assert set(first) == {"sheet"}
-    assert set(last) >= {"sheet", "page", "card", "word", "shape", "clip", "easy", "unknown"}
+    assert set(last) == {"sheet", "page", "card", "word", "shape", "clip", "easy", "unknown"}
     assert last["sheet"] < first["sheet"]
     lengths = []
     for progress in (0.0, 1.0):
-        plan = batches.plan_tell(batches.np.random.default_rng(1), progress)
-        _, draw, grid, _ = next(group for group in plan if group[0] == "word")
+        plans = (batches.plan_tell(batches.np.random.default_rng(i), progress) for i in range(9))
+        draw, grid = next((d, g) for plan in plans for kind, d, g, _ in plan if kind == "word")
         texts = [draw(batches.np.random.default_rng(i), grid).dialog[0][1] for i in range(20)]
         lengths.append(max(len(text) for text in texts if text != "A word."))
     assert lengths[0] == 1
     assert lengths[1] > 4
 
 
-def kinds(plan: Plan) -> Counter[str]:
+def steps_of(plan: Any, progress: float) -> Counter[str]:
+    """Samples of each kind in twenty steps."""
     found: Counter[str] = Counter()
-    for kind, _, _, number in plan:
-        found[kind] += number
+    for seed in range(20):
+        for kind, _, _, number in plan(batches.np.random.default_rng(seed), progress):
+            found[kind] += number
     return found
+
+
+def test_every_stage_runs_after_those_that_it_takes_up() -> None:
+    assert [name for names in ROUNDS for name in names] == list(STAGES)
+    done: set[str] = set()
+    for names in ROUNDS:
+        assert all(done >= set(STAGES[name].begins_with) for name in names)
+        done |= set(names)
 
 
 def test_groups_are_shared_out_evenly() -> None:
@@ -148,6 +182,8 @@ def test_rates_over_a_stage() -> None:
     assert rates[0] == pytest.approx(0.1)
     assert rates[9:50] == pytest.approx([1.0] * 41, abs=2e-3)
     assert all(later < earlier for earlier, later in pairwise(rates[50:]))
+    level = replace(stage, decay_from=1.0)
+    assert rate_at(99, 100, level) == 1.0
 
 
 def test_answers_are_compared_without_case_and_final_stops() -> None:

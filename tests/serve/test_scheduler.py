@@ -153,7 +153,7 @@ def test_a_cancelled_request_leaves_wherever_it_is(engine, where) -> None:
     desk.finish()
     assert len(desk.said[gone]) == before
     assert not any(event.get("finish") for event in desk.said[gone])
-    assert desk.text(kept) == "$1.95"
+    assert desk.text(kept) == "$1.99"
     assert desk.scheduler.idle
 
 
@@ -197,7 +197,7 @@ def test_a_schema_that_only_the_engine_refuses_harms_nobody(engine) -> None:
     good = desk.ask("What is the price?", CARD)
     desk.finish()
     assert [event.get("status") for event in desk.said[bad]] == [400]
-    assert desk.text(good) == "$1.95"
+    assert desk.text(good) == "$1.99"
 
 
 def test_one_bad_request_does_not_harm_its_mates(engine) -> None:
@@ -206,5 +206,5 @@ def test_one_bad_request_does_not_harm_its_mates(engine) -> None:
     bad = desk.ask("What is the title?", CARD)
     desk.scheduler.waiting[-1].encoded.input_ids.remove(engine.model.config.image_token_id)
     desk.finish()
-    assert desk.text(good) == "$1.95"
+    assert desk.text(good) == "$1.99"
     assert [sorted(event) for event in desk.said[bad]] == [["failed", "id", "status"]]

@@ -51,7 +51,7 @@ def ask(client: openai.OpenAI, text: str, *urls: str, **fields):
 
 def test_the_official_client_asks_about_a_picture(client) -> None:
     reply = ask(client, "What is the price?", CARD)
-    assert reply.choices[0].message.content == "$1.95"
+    assert reply.choices[0].message.content == "$1.99"
     assert reply.choices[0].finish_reason == "stop"
     assert reply.usage.prompt_tokens_details.image_tokens == 90
     assert [model.id for model in client.models.list()] == ["nano"]
@@ -62,7 +62,7 @@ def test_the_official_client_streams(client) -> None:
         ask(client, "What is the price?", CARD, stream=True, stream_options={"include_usage": True})
     )
     said = [c.choices[0].delta.content or "" for c in chunks if c.choices]
-    assert "".join(said) == "$1.95"
+    assert "".join(said) == "$1.99"
     assert len(said) > 3
     assert chunks[-1].usage.prompt_tokens_details.image_tokens == 90
 
@@ -175,7 +175,7 @@ def test_the_commands_of_the_document_work(nano, monkeypatch, capsys) -> None:
     monkeypatch.chdir(ROOT)
     (block,) = re.findall(r"```py\n(.*?)```", text, re.DOTALL)
     exec(compile(block, "serving.md", "exec"), {})
-    assert capsys.readouterr().out == "$1.95 90\n"
+    assert capsys.readouterr().out == "$1.99 90\n"
 
 
 def test_the_front_never_loads_torch(nano, process) -> None:
@@ -207,7 +207,7 @@ def test_a_killed_engine_is_replaced_and_nothing_is_lost_silently(nano, process)
         assert other.get("/health").status_code == 200
         # Sent while there is no engine, and answered by the next.
         reply = other.post(CHAT, json=question("What is the price?", CARD))
-        assert reply.json()["choices"][0]["message"]["content"] == "$1.95"
+        assert reply.json()["choices"][0]["message"]["content"] == "$1.99"
         print(f"answered again {time.monotonic() - killed:.1f} s after the kill")
         assert other.get("/ready").status_code == 200
 

@@ -18,7 +18,18 @@ from valley.data.synthetic.clips import clip
 from valley.data.synthetic.easy import easy_sample
 from valley.data.synthetic.pages import page
 from valley.data.synthetic.pictures import unknown_picture
-from valley.data.synthetic.sample import CHARS, Sample, pick
+from valley.data.synthetic.sample import (
+    CHARS,
+    COLOURS,
+    KINDS,
+    MARK_SLOTS,
+    PLURALS,
+    ROLES,
+    THINGS,
+    Sample,
+    Turn,
+    pick,
+)
 from valley.data.synthetic.shapes import shape_scene
 from valley.data.synthetic.sheets import glyph_sheet, shape_sheet
 from valley.data.synthetic.words import word_strip
@@ -27,8 +38,16 @@ from valley.pixels import CLIP
 MIN_PIXELS = 84 * 84
 """A smaller picture is enlarged to this area: nine visual tokens."""
 
-MAX_PIXELS = 128 * 28 * 28
-"""A larger picture is reduced to this area: 128 visual tokens."""
+MAX_PIXELS = 96 * 28 * 28
+"""A larger picture is reduced to this area: 96 visual tokens."""
+
+OPENING = 4
+"""Tokens before the first visual one."""
+BETWEEN = 3
+"""Tokens between the visual ones of two frames."""
+
+NAMES = (*KINDS, *PLURALS, *COLOURS, *THINGS)
+"""Words by which questions ask for shapes; the last of a question has them all before it."""
 
 Grid = tuple[int, int]
 Draw = Callable[[np.random.Generator, Grid], Sample]
@@ -40,7 +59,19 @@ class Group:
 
     pixels: uint8 (samples, frames, height, width, 3); grid: (rows, columns) of 28-pixel blocks.
     after: token ids after the pictures, padded: (samples, length).
-    labels: (samples, length), -100 where nothing is learnt; marks: uint8 (samples, patches, 4).
+    labels: (samples, length), -100 where nothing is learnt.
+    places: (samples, length, 2), of the thing that a token names, NaN where it names none.
+    shifts: (samples, length, 2), of the turn whose answer comes next, NaN where it has none.
+    compared: (samples, length, 2), beside shifts: which tokens of the whole sequence show or name
+    the two things, -1 where none does.
+    naming: bool (samples, length), the word of a question by which shapes are counted, found or
+    named, of a clip's the tokens before the answer's; shown: (naming tokens, blocks), how many of
+    these shapes each block of the last frame shows.
+    told: (samples, length), before an answer's tokens, which token of the sequence is that word;
+    -1 where there is none.
+    spelled: (samples, length), which half of which block shows the character that comes next in an
+    answer: block * HALVES + half; -1 where none does.
+    marks: uint8 (samples, patches, MARK_SLOTS).
     """
 
     kind: str
@@ -48,6 +79,13 @@ class Group:
     pixels: Tensor
     after: Tensor
     labels: Tensor
+    places: Tensor
+    shifts: Tensor
+    compared: Tensor
+    naming: Tensor
+    shown: Tensor
+    told: Tensor
+    spelled: Tensor
     marks: Tensor
 
 
@@ -69,7 +107,7 @@ def _random_grid(rng: np.random.Generator, low: float, high: float, ratio: float
 
 
 STRIPS = ((1, 9), (1, 10), (1, 11), (2, 5), (2, 6), (2, 7))
-SCENES = ((4, 4), (4, 4), (3, 4), (5, 5), (4, 6), (6, 4), (3, 3))
+SCENES = ((4, 4), (4, 4), (3, 4), (5, 5), (5, 4), (4, 6), (6, 5), (3, 3))
 PAGES = ((2, 5), (3, 4), (4, 3), (2, 6), (3, 3), (3, 7), (4, 5))
 FRAMES = ((3, 3), (3, 3), (2, 4), (3, 4), (4, 3))
 
@@ -82,79 +120,68 @@ def ramp(progress: float, begin: float, end: float) -> float:
     return min(1.0, max(0.0, (progress - begin) / (end - begin)))
 
 
-def plan_look(rng: np.random.Generator, progress: float) -> Plan:
-    """What the tower learns from, easy pictures first; progress: share of the stage, 0 to 1.
+def every_other(rng: np.random.Generator, plan: Plan) -> Plan:
+    """Half of the groups at random, twice as large: as many samples for fewer, larger products."""
+    chosen = sorted(int(i) for i in rng.permutation(len(plan))[: (len(plan) + 1) // 2])
+    return [(*plan[i][:3], 2 * plan[i][3]) for i in chosen]
+
+
+def plan_see(rng: np.random.Generator, progress: float) -> Plan:
+    """What the tower learns from first, easy pictures before others; progress: 0 to 1.
 
     Sheets of single glyphs and shapes, then texts whose characters move together, then all kinds of
-    pictures that are asked about.
+    pictures that are asked about. Text, which takes longest, has the largest share.
     """
-    spread = ramp(progress, 0.0, 0.35)
-    dense, real = ramp(progress, 0.12, 0.5), ramp(progress, 0.2, 0.6)
+    spread = ramp(progress, 0.0, 0.34)
+    dense, real = ramp(progress, 0.1, 0.51), ramp(progress, 0.17, 0.6)
     glyphs, shapes = partial(glyph_sheet, spread=spread), partial(shape_sheet, spread=spread)
     lines = partial(page, tracking=12 * (1 - dense))
     plan: Plan = [
         ("sheet", glyphs, (3, 4), round(24 - 18 * dense)),
         ("sheet", shapes, (3, 3), round(12 - 9 * real)),
     ]
-    if dense > 0:
-        plan.append(("page", lines, pick(rng, PAGES), round(4 + 9 * dense)))
+    if dense == 0:
+        return plan
+    plan.append(("page", lines, pick(rng, PAGES), round(4 + 10 * dense)))
     if real > 0:
-        clips, card = partial(clip, frames=2), _random_grid(rng, 12, 40, 4.0)
+        clips, card = partial(clip, frames=2), _random_grid(rng, 12, 45, 5.0)
         scene = _random_grid(rng, 9, 36, 2.0) if rng.random() < 0.3 else pick(rng, SCENES)
         plan += [
             ("shape", shape_scene, scene, round(4 + 4 * real)),
-            ("clip", clips, pick(rng, FRAMES), round(2 + 3 * real)),
-            ("easy", easy_sample, (3, 3), 6),
+            ("clip", clips, pick(rng, FRAMES), round(2 + 2 * real)),
+            ("easy", easy_sample, (3, 3), 5),
             ("unknown", unknown_picture, _random_grid(rng, 9, 24, 2.5), 3),
-            ("card", card_sample, card, round(1 + 3 * real)),
-            ("word", word_strip, pick(rng, STRIPS), round(2 + 4 * real)),
+            ("card", card_sample, card, round(2 + 7 * real)),
+            ("word", word_strip, pick(rng, STRIPS[:3]), round(2 + 6 * real)),
+            ("word", word_strip, pick(rng, STRIPS[3:]), round(2 + 6 * real)),
         ]
-    return plan
+    return every_other(rng, plan)
 
 
-def legible_strip(rng: np.random.Generator, grid: Grid, longest: int) -> Sample:
-    """A word whose marks spell it: no two of its characters share half a patch."""
-    for _ in range(12):
-        sample = word_strip(rng, grid, longest=longest)
-        halves = sample.marks[0, :, :, :2].max(0).flatten()
-        if "".join(CHARS[value - 1] for value in halves if value) == sample.dialog[0][1]:
-            break
-    return sample
+def plan_look(rng: np.random.Generator, progress: float) -> Plan:
+    """The pictures with which `plan_see` ends."""
+    return plan_see(rng, 1.0)
 
 
 def plan_tell(rng: np.random.Generator, progress: float) -> Plan:
-    """What the decoder learns from, told what pictures show: short words and few shapes first."""
-    longest = 1 + round(8 * ramp(progress, 0.0, 0.5))
-    words = partial(legible_strip, longest=longest)
-    scene = _random_grid(rng, 9, 30, 2.0) if rng.random() < 0.3 else pick(rng, SCENES)
-    frames = 8 if rng.random() < 0.3 else 4
-    return [
-        ("word", words, pick(rng, ((1, 7), (1, 9), (1, 10), (2, 6))), 12),
-        ("shape", partial(shape_scene, questions=3), scene, 10),
-        ("clip", partial(clip, frames=frames, questions=1), pick(rng, FRAMES), 24 // frames),
-        ("easy", partial(easy_sample, questions=2), (3, 3), 3),
-        ("unknown", unknown_picture, _random_grid(rng, 9, 24, 2.5), 1),
-        ("card", partial(card_sample, questions=3), _random_grid(rng, 15, 60, 4.0), 3),
-    ]
+    """What the decoder learns from, told what pictures show.
 
-
-def plan_compare(rng: np.random.Generator, progress: float) -> Plan:
-    """Told pictures whose questions compare two places, easy ones first, and some of the others.
-
-    Two places of one shape in a clip, or of two shapes in a scene.
+    Short words, two shapes and two frames first.
     """
-    others = (0,) if progress < 0.3 else (0, 0, 1, 2)
-    frames = 2 if progress < 0.4 else pick(rng, (2, 4, 8))
-    clips = partial(clip, frames=frames, questions=1, others=others)
-    number = 2 if progress < 0.4 else int(rng.integers(2, 6))
-    scenes = partial(shape_scene, questions=2, number=number)
+    longest = 1 + round(8 * ramp(progress, 0.0, 0.2))
+    easy = rng.random() > ramp(progress, 0.05, 0.35)
+    number = 2 if easy else int(rng.integers(2, 6))
+    frames = 2 if easy else pick(rng, (2, 4, 4, 8))
+    scene = partial(shape_scene, questions=3, evenly=True)
+    clips = partial(clip, frames=frames, questions=1, others=(0,) if easy else (0, 0, 1, 2))
     return [
-        ("clip", clips, pick(rng, FRAMES), 80 // frames),
-        ("shape", scenes, pick(rng, SCENES), 10),
-        ("shape", partial(shape_scene, questions=3), pick(rng, SCENES), 3),
-        ("word", partial(legible_strip, longest=9), pick(rng, STRIPS), 6),
-        ("easy", partial(easy_sample, questions=2), (3, 3), 2),
-        ("card", partial(card_sample, questions=3), _random_grid(rng, 15, 60, 4.0), 2),
+        ("word", partial(word_strip, longest=longest), pick(rng, STRIPS), 16),
+        ("shape", partial(scene, number=number), pick(rng, SCENES), 18),
+        ("shape", scene, pick(rng, SCENES), 12),
+        ("clip", clips, pick(rng, FRAMES), 48 // frames),
+        ("easy", partial(easy_sample, questions=2), (3, 3), 20),
+        ("unknown", unknown_picture, _random_grid(rng, 9, 24, 2.5), 1),
+        ("card", partial(card_sample, questions=4), _random_grid(rng, 12, 45, 4.0), 6),
     ]
 
 
@@ -163,28 +190,30 @@ def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
     scene = pick(rng, SCENES)
     if rng.random() < 0.15:
         scene = _random_grid(rng, 25, 60, 2.0)
-    scenes = 24 if scene[0] * scene[1] < 21 else 10
+    scenes = 24 if scene[0] * scene[1] < 21 else 12
     frames = 8 if rng.random() < 0.4 else 4
-    card = _random_grid(rng, 50, 126, 5.0) if rng.random() < 0.2 else _random_grid(rng, 15, 50, 4.0)
-    cards = 3 if card[0] * card[1] > 50 else 7
+    clips = partial(clip, frames=frames, questions=2, evenly=True)
+    large = rng.random() < 0.4
+    card = _random_grid(rng, 45, 96, 5.0) if large else _random_grid(rng, 12, 45, 5.0)
     return [
-        ("word", word_strip, pick(rng, STRIPS[:3]), 14),
-        ("word", word_strip, pick(rng, STRIPS[3:]), 10),
+        ("word", word_strip, pick(rng, STRIPS[:3]), 20),
+        ("word", word_strip, pick(rng, STRIPS[3:]), 14),
         ("easy", partial(easy_sample, questions=1), (3, 3), 16),
-        ("shape", partial(shape_scene, questions=3), scene, scenes),
+        ("shape", partial(shape_scene, questions=3, evenly=True), scene, scenes),
         ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 4),
-        ("clip", partial(clip, frames=frames, questions=1), pick(rng, FRAMES), 48 // frames),
-        ("card", partial(card_sample, questions=3), card, cards),
-        ("page", page, pick(rng, PAGES), 6),
+        ("clip", clips, pick(rng, FRAMES), 32 // frames),
+        ("card", partial(card_sample, questions=3), card, 5 if large else 12),
+        ("page", page, pick(rng, PAGES), 4),
     ]
 
 
 def share_out(plan: Plan, processes: int) -> list[list[int]]:
     """Group numbers for each process, so that all have about the same work."""
-    cost = [
-        number * (grid[0] * grid[1] * (5 if kind == "clip" else 1) + 25)
-        for kind, _, grid, number in plan
-    ]
+    cost = []
+    for _, draw, grid, number in plan:
+        asked = draw.keywords if isinstance(draw, partial) else {}
+        blocks = grid[0] * grid[1] * asked.get("frames", 1)
+        cost.append(number * (blocks + 25 * asked.get("questions", 1)))
     shares: list[list[int]] = [[] for _ in range(processes)]
     for index in sorted(range(len(plan)), key=lambda i: -cost[i]):
         min(shares, key=lambda share: sum(cost[i] for i in share)).append(index)
@@ -225,36 +254,134 @@ class Steps(Dataset):
 
 
 def dialog_ids(
-    tokenizer: PreTrainedTokenizerBase, dialog: list[tuple[str, str]]
-) -> tuple[list[int], list[int]]:
-    """Token ids after the pictures and their labels: only answers and their ends are learnt."""
+    tokenizer: PreTrainedTokenizerBase, dialog: list[Turn]
+) -> tuple[list[int], list[int], list[int]]:
+    """Token ids after the pictures, their labels, and where the questions end.
+
+    Only answers and their ends are learnt.
+    """
     ids: list[int] = []
     labels: list[int] = []
-    for index, (question, answer) in enumerate(dialog):
+    ends: list[int] = []
+    for index, (question, answer, *_) in enumerate(dialog):
         opening = "\n" if index == 0 else "<|im_start|>user\n"
         asked = tokenizer.encode(f"{opening}{question}<|im_end|>\n<|im_start|>assistant\n")
         said = tokenizer.encode(f"{answer}<|im_end|>")
         end = tokenizer.encode("\n")
+        ends.append(len(ids) + len(asked) - 1)
         ids += asked + said + end
         labels += [-100] * len(asked) + said + [-100] * len(end)
-    return ids, labels
+    return ids, labels, ends
+
+
+def ends_of(part: list[int], whole: list[int]) -> list[int]:
+    """Where the part ends, each time that it stands in the whole."""
+    starts = range(len(whole) - len(part) + 1)
+    return [s + len(part) - 1 for s in starts if whole[s : s + len(part)] == part]
+
+
+def last_named(places: Tensor, apart: Tensor) -> Tensor:
+    """Which tokens name the things at two places last; places: (tokens, 2), NaN where none is."""
+    there = (places - apart[:, None]).abs().sum(-1) < 1e-5
+    return (there * torch.arange(1, len(places) + 1)).amax(1) - 1
+
+
+def blocks_at(places: Tensor, grid: Grid) -> Tensor:
+    """Numbers of the blocks at places (things, 2), row by row."""
+    sides = torch.tensor([grid[1], grid[0]])
+    x, y = torch.minimum(((places + 0.5) * sides).long(), sides - 1).unbind(-1)
+    return y * grid[1] + x
+
+
+def spelled_at(marks: np.ndarray, answer: str) -> list[int]:
+    """Where the characters of an answer stand that a picture spells out; empty if none does.
+
+    marks: (patches, MARK_SLOTS) of a picture in the order of blocks. Returns block * HALVES + half
+    for each character, -1 for one that has no mark of its own.
+    """
+    halves = marks[:, :2].reshape(-1), marks[:, 4:6].reshape(-1), np.repeat(marks[:, 6], 2)
+    for roles in (("word",), ("price",), ("discount",), ("rating",), ("title", "second")):
+        found: list[int] = []
+        for role, part in zip(roles, answer.lower().split(" "), strict=False):
+            found += [-1] * bool(found)  # the space
+            for order, char in enumerate(part, 1):
+                here = (halves[0] == CHARS.find(char) + 1) & (halves[1] == order)
+                where = np.flatnonzero(here & (halves[2] == ROLES.index(role) + 1))
+                found.append(int(where[0]) if len(where) else -1)
+        if len(found) == len(answer) and sum(at >= 0 for at in found) > len(found) / 2:
+            return found
+    return []
 
 
 def collate(
     tokenizer: PreTrainedTokenizerBase, kind: str, grid: Grid, samples: list[Sample]
 ) -> Group:
     """Tensors of samples whose pictures have the same grid."""
+    marks = np.stack([s.marks for s in samples]).reshape(-1, grid[0], 2, grid[1], 2, MARK_SLOTS)
+    marks = marks.transpose(0, 1, 3, 2, 4, 5).reshape(len(samples), -1, MARK_SLOTS)
     texts = [dialog_ids(tokenizer, sample.dialog) for sample in samples]
-    longest = max(len(ids) for ids, _ in texts)
+    longest = max(len(ids) for ids, _, _ in texts)
     after = torch.full((len(samples), longest), tokenizer.pad_token_id)
     labels = torch.full((len(samples), longest), -100)
-    for row, (ids, targets) in enumerate(texts):
+    for row, (ids, targets, _) in enumerate(texts):
         after[row, : len(ids)] = torch.tensor(ids)
         labels[row, : len(ids)] = torch.tensor(targets)
-    pixels = torch.from_numpy(np.stack([np.stack(s.frames) for s in samples]))
-    marks = np.stack([s.marks for s in samples]).reshape(-1, grid[0], 2, grid[1], 2, 4)
-    marks = marks.transpose(0, 1, 3, 2, 4, 5).reshape(len(samples), -1, 4)
-    return Group(kind, grid, pixels, after, labels, torch.from_numpy(marks.copy()))
+    group = Group(
+        kind,
+        grid,
+        pixels=torch.from_numpy(np.stack([np.stack(s.frames) for s in samples])),
+        after=after,
+        labels=labels,
+        places=torch.full((len(samples), longest, 2), torch.nan),
+        shifts=torch.full((len(samples), longest, 2), torch.nan),
+        compared=torch.full((len(samples), longest, 2), -1),
+        naming=torch.zeros(len(samples), longest, dtype=torch.bool),
+        shown=torch.zeros(0, grid[0] * grid[1]),
+        told=torch.full((len(samples), longest), -1),
+        spelled=torch.full((len(samples), longest), -1),
+        marks=torch.from_numpy(marks.copy()),
+    )
+    names = {token for name in NAMES for token in tokenizer.encode(f" {name}")[-1:]}
+    for row, (sample, (ids, _, ends)) in enumerate(zip(samples, texts, strict=True)):
+        for name, place in sample.places.items():
+            for end in ends_of(tokenizer.encode(f" {name}"), ids):
+                group.places[row, end] = torch.tensor(place)
+        for turn, end in zip(sample.dialog, ends, strict=True):
+            word = max((at for at in range(end) if ids[at] in names), default=end)
+            teach(group, row, turn, word, end)
+    return group
+
+
+def first_after(frames: int, blocks: int) -> int:
+    """Number of the first token after the pictures."""
+    return OPENING + frames * (blocks + BETWEEN) - BETWEEN + 1
+
+
+def teach(group: Group, row: int, turn: Turn, word: int, end: int) -> None:
+    """Notes what a turn of a sample is about, by which word, and where its question ends."""
+    frames, blocks = group.pixels.shape[1], group.grid[0] * group.grid[1]
+    tokens = int((group.labels[row, end + 1 :] < 0).nonzero()[0])
+    if turn.apart is not None:
+        group.shifts[row, end] = torch.tensor(turn.shift)
+        apart = torch.tensor(turn.apart)
+        if frames > 1:
+            starts = torch.tensor([frames - 1, 0]) * (blocks + BETWEEN)
+            group.compared[row, end] = OPENING + starts + blocks_at(apart, group.grid)
+        else:
+            named = last_named(group.places[row, :end], apart)
+            group.compared[row, end] = first_after(frames, blocks) + named
+    if turn.about is not None:
+        places = blocks_at(torch.tensor(turn.about).view(-1, 2), group.grid)
+        shown = places.bincount(minlength=blocks).float()
+        answer, asking = slice(end, end + tokens), slice(word, word + 1)
+        if frames == 1:
+            group.told[row, answer] = first_after(frames, blocks) + word
+        naming = answer if frames > 1 else asking
+        group.naming[row, naming] = True
+        group.shown = torch.cat([group.shown, shown.expand(naming.stop - naming.start, -1)])
+    if tokens == len(turn.answer) + 1:  # one for each character, and the end
+        for position, half in enumerate(spelled_at(group.marks[row].numpy(), turn.answer), end):
+            group.spelled[row, position] = half
 
 
 def patch_rows(pixels: Tensor, grid: Grid) -> Tensor:

@@ -10,19 +10,45 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from valley.data.synthetic.sample import CHARS, COLOURS, KINDS, PICTURE, UNKNOWN
+from valley.data.synthetic.sample import (
+    CHARS,
+    COLOURS,
+    KINDS,
+    LONGEST,
+    PICTURE,
+    PLURALS,
+    ROLES,
+    THINGS,
+    UNKNOWN,
+)
 
 PATCHES = 4
 """Patches of a block, row by row; each has marks for a left and a right character."""
+HALVES = 2 * PATCHES
+"""Places for a character in a block: the left and right halves of its patches."""
+LETTER_WIDTH = 16
+"""Of the subspace that tells one character: less than there are characters."""
+SHARPNESS = 40.0
+"""Of the choice between the codes of characters or numbers; an exact code scores a quarter."""
+WAVES = 3
+"""Frequencies that tell a character's number in its text; near numbers have near codes."""
+
+
+def order_waves() -> Tensor:
+    """(LONGEST + 1, 2 WAVES): unit vectors for the numbers from 1, zero for no number."""
+    turns = 2 * torch.pi / (LONGEST + 1) * torch.arange(LONGEST + 1)[:, None]
+    angles = turns * torch.arange(1, WAVES + 1)
+    return torch.cat([angles.cos(), angles.sin()], -1) / WAVES**0.5 * (turns > 0)
 
 
 def shape_places(marks: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Which patches hold a shape's centre, and how far it lies from the picture's middle.
 
-    marks: uint8 (pictures, patches, 4), the four patches of a block in a row; grid: (rows, columns)
-    of blocks. Returns bool (pictures, patches) and (pictures, patches, 2): x and y in shares of
-    the picture's sides, -0.5 to 0.5, 0 where no shape is.
+    marks: uint8 (pictures, patches, MARK_SLOTS), the four patches of a block in a row; grid:
+    (rows, columns) of blocks. Returns bool (pictures, patches) and (pictures, patches, 2): x and y
+    in shares of the picture's sides, -0.5 to 0.5, 0 where no shape is.
     """
     rows, columns = grid
     patch = torch.arange(rows * columns * PATCHES, device=marks.device)
@@ -33,67 +59,142 @@ def shape_places(marks: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return held, torch.stack([x, y], -1) * held[..., None]
 
 
-class Codes(nn.Module):
-    """Random directions of one length, the same for every training run.
+def spelled_halves(found: Tensor) -> tuple[Tensor, Tensor]:
+    """Characters and their numbers in the halves of blocks, 0 where none is to be spelled.
 
-    A character's code adds up what it is, in which of the eight places of a block it stands, both
-    together, so that the order of several can be read, and that it is a character at all. A shape's
-    place is told along two axes. All blocks have a long common part, without which the decoder's
-    norm would blow up the noise of blank ones.
+    found: marks (pictures, blocks, PATCHES, MARK_SLOTS); both (pictures, blocks, HALVES).
     """
+    order = found[..., 4:6].flatten(2)
+    return found[..., :2].flatten(2) * (order > 0), order
+
+
+class Codes(nn.Module):
+    """Fixed directions at right angles, the same for every training run.
+
+    Each of a block's eight places for a character has a subspace of its own, in which the character
+    is told, and another for the number that it has in its text: one head of attention that looks
+    for a number at one place finds the character. What upper and lower texts are for is told
+    beside. A shape is told by its kind, its colour and its place along two axes. All blocks have a
+    long common part, without which the decoder's norm would blow up the noise of blank ones.
+    """
+
+    alphabet: Tensor
+    words: Tensor
+    halves: Tensor
+    axes: Tensor
+    kinds: Tensor
+    thing: Tensor
+    colours: Tensor
+    text: Tensor
 
     def __init__(self, width: int, length: float = 0.5) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(7)
 
-        def directions(*shape: int) -> Tensor:
-            found = torch.randn(*shape, width, generator=generator)
-            return found / found.norm(dim=-1, keepdim=True) * length
+        def at_right_angles(rows: int, columns: int) -> Tensor:
+            return torch.linalg.qr(torch.randn(rows, columns, generator=generator))[0]
 
-        def known(codes: Tensor) -> Tensor:
-            codes[..., 0, :] = 0  # nothing there
-            return codes
+        # Drawn as ever, so that a model can be made before `take_alphabet`.
+        letters = F.normalize(at_right_angles(len(CHARS), LETTER_WIDTH), dim=-1)
+        self.register_buffer("alphabet", letters)
+        spans = at_right_angles(width, width).T.split(LETTER_WIDTH)
+        rest = iter(torch.cat([*spans[HALVES + 2 :], spans[HALVES + 1]]) * length)
 
-        number = len(CHARS) + 1
-        letters, kinds = directions(number), directions(PICTURE + 1)
-        places = directions(PATCHES, 2, 1) + directions()
-        both = directions(PATCHES, 2, number)
-        kinds[1:PICTURE] += directions()  # a shape at all
+        def known(number: int) -> Tensor:
+            """One direction for each, after nothing for nothing."""
+            return torch.stack([torch.zeros(width), *(next(rest) for _ in range(number))])
+
+        kinds = known(PICTURE)
+        thing = next(rest)  # a shape at all
+        kinds[1:PICTURE] += thing
         kinds[PICTURE] /= PATCHES  # all patches of a block show the picture
-        axes = torch.linalg.qr(torch.randn(width, 2, generator=generator))[0].T
         tables = {
-            "letters": letters,
-            "chars": known(letters + places + both) / 2,
-            "kinds": known(kinds),
-            "colours": known(directions(len(COLOURS) + 1)),
-            "axes": axes * 2 * length,
-            "ground": directions() * 2,
+            "words": spans[0],
+            "halves": torch.stack(spans[1 : HALVES + 1]) * length,
+            "kinds": kinds,
+            "thing": thing,
+            "colours": known(len(COLOURS)),
+            "upper": known(len(ROLES)),
+            "axes": torch.stack([next(rest), next(rest)]) * 8,
+            "ground": next(rest) * 2,
+            "lower": known(len(ROLES)),
         }
+        waves = torch.stack([next(rest) for _ in range(2 * WAVES * HALVES)])
+        tables["orders"] = order_waves() @ waves.view(HALVES, 2 * WAVES, width)
+        tables["letter"], tables["text"] = (F.normalize(next(rest), dim=-1) for _ in range(2))
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
 
     @torch.no_grad()
-    def name(self, embedding: nn.Embedding, tokenizer: Any) -> None:
-        """Gives the tokens of characters, kinds and colours the directions of their codes.
+    def take_alphabet(self, readings: Tensor) -> None:
+        """Gives characters that look alike near codes: (characters, directions in the tower).
 
-        A decoder that starts so has to learn one way to copy, not one for each character.
+        What tells characters apart in the tower has more dimensions than a code; the codes keep the
+        strongest. With codes drawn at random, which no linear map reaches from there, a quarter
+        more of the characters is misread.
         """
-        words = [*CHARS, *(f" {kind}" for kind in KINDS), *(f" {colour}" for colour in COLOURS)]
-        codes = torch.cat([self.letters[1:], self.kinds[1:PICTURE], self.colours[1:]])
+        directions = torch.linalg.svd(readings - readings.mean(0), full_matrices=False)[0]
+        self.alphabet.copy_(F.normalize(directions[:, :LETTER_WIDTH], dim=-1))
+
+    @property
+    def chars(self) -> Tensor:
+        """(HALVES, 1 + characters, width): the codes of characters, after nothing for nothing."""
+        return F.pad(self.alphabet @ self.halves, (0, 0, 1, 0))
+
+    @torch.no_grad()
+    def name(self, embedding: Any, tokenizer: Any) -> None:
+        """Draws the tokens of characters, kinds and colours to the directions of their codes.
+
+        A decoder that starts so has to learn one way to copy, not one for each character. Half of
+        what each token was drawn as stays, which tells near codes apart where answers are said.
+        All tokens have a part in common, and characters and the line break before an answer
+        another: without, no query is the same whatever was said, and the decoder hardly learns to
+        count what it said.
+        """
+        words = [*CHARS, *(f" {name}" for name in (*KINDS, *PLURALS, *COLOURS, *THINGS))]
+        letters, kinds = self.alphabet @ self.words, self.kinds[1:PICTURE]
+        things = self.thing.expand(len(THINGS), -1)
+        codes = torch.cat([letters, kinds, kinds, self.colours[1:], things])
         length = embedding.weight.norm(dim=-1).mean() / codes.norm(dim=-1, keepdim=True)
         for word, row in zip(words, codes * length, strict=True):
             (token,) = tokenizer.encode(word)
-            embedding.weight[token] = row
+            embedding.weight[token] = (embedding.weight[token] + row) / 2**0.5
+        length = embedding.weight.norm(dim=-1).mean()
+        spelling = [tokenizer.encode(letter)[0] for letter in (*CHARS, "\n")]
+        embedding.weight[spelling] += length * self.letter
+        embedding.weight += 0.75 * length * self.text
 
     def forward(self, marks: Tensor, grid: tuple[int, int]) -> Tensor:
         """marks as in `shape_places` -> (pictures, blocks, width): sums of what blocks show."""
         found = marks.masked_fill(marks == UNKNOWN, 0).long().unflatten(1, (-1, PATCHES))
         told = self.ground + self.kinds[found[..., 2]].sum(2)
         told = told + self.colours[found[..., 3]].sum(2)
-        for patch in range(PATCHES):
-            for half in range(2):
-                told = told + self.chars[patch, half][found[:, :, patch, half]]
+        char, order = spelled_halves(found)
+        half = torch.arange(HALVES, device=marks.device)
+        told = told + self.chars[half, char].sum(2) + self.orders[half, order].sum(2)
+        roles = F.one_hot(found[..., 6], len(ROLES) + 1).unflatten(2, (2, -1)).amax(3)
+        upper, lower = roles.to(told.dtype).unbind(2)
+        told = told + upper @ self.upper + lower @ self.lower
         held, places = shape_places(marks, grid)
         number = held.unflatten(1, (-1, PATCHES)).sum(2).clamp(min=1)
         place = places.unflatten(1, (-1, PATCHES)).sum(2) / number[..., None]
         return told + place @ self.axes
+
+    def misread(
+        self, tokens: Tensor, marks: Tensor
+    ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+        """Cross-entropy of the nearest character and number at each place that has one.
+
+        tokens (pictures, blocks, width), marks as in `shape_places`. Squared distances alone make
+        tokens shrink where the tower is not sure. Also returns how many were right, of how many.
+        """
+        found = marks.masked_fill(marks == UNKNOWN, 0).long().unflatten(1, (-1, PATCHES))
+        char, order = spelled_halves(found)
+        there, total, figures = order > 0, tokens.new_zeros(()), {}
+        for name, table, wanted in (("read", self.chars, char), ("numbered", self.orders, order)):
+            scores = torch.einsum("bnw,hcw->bnhc", tokens - self.ground, table[:, 1:])[there]
+            target = wanted[there] - 1
+            missed = F.cross_entropy(SHARPNESS * scores.float(), target, reduction="sum")
+            total = total + missed / (there.sum() + 1)
+            figures[name] = (scores.argmax(-1) == target).sum(), there.sum()
+        return total, figures

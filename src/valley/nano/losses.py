@@ -13,21 +13,52 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.qwen2_vl.modeling_qwen2_vl import get_vision_position_ids
 
-from valley.data.synthetic.sample import CHARS, COLOURS, PICTURE, UNKNOWN
+from valley.data.synthetic.sample import (
+    CHARS,
+    COLOURS,
+    LONGEST,
+    MARK_SLOTS,
+    PICTURE,
+    ROLES,
+    UNKNOWN,
+)
 from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.nano.batches import Group, patch_rows
 from valley.nano.codes import PATCHES, Codes, shape_places
+from valley.nano.looks import (
+    COMPARING_LAYER,
+    POINTING_LAYER,
+    SPELLING_LAYERS,
+    look_scores,
+    looks_right,
+    taught_looks,
+)
 
-MARK_CLASSES = (len(CHARS) + 1, len(CHARS) + 1, PICTURE + 1, len(COLOURS) + 1)
+MARKS = ("char", "char", "kind", "colour", "order", "order", "role")
+MARK_CLASSES = tuple(
+    {
+        "char": len(CHARS),
+        "kind": PICTURE,
+        "colour": len(COLOURS),
+        "order": LONGEST,
+        "role": len(ROLES),
+    }[name]
+    + 1
+    for name in MARKS
+)
 PRESENCE_WEIGHT = 2.0
 """Of whether a mark is there, beside which one it is."""
 PLACE_WEIGHT = 4.0
 """Of a place's distance, which is a quarter of a side where nothing is known."""
-ALIGN_WEIGHT = 4.0
-"""Of the squared distance of visual tokens from their codes."""
 BLANK_WEIGHT = 0.2
 """Of a block that shows nothing, beside one that does, in the alignment."""
-NOISE = 0.015
+LOOKING_WEIGHT = 0.5
+"""Of where heads look, beside the answers."""
+COUNTING_WEIGHT = 1.0
+"""Of which number the character to be said next has, read off what the spelling heads get."""
+SHIFT_WEIGHT = 2.0
+"""Of how far apart two places lie, which is read off the layer that compares them."""
+NOISE = 0.02
 """Standard deviation of what is added to told tokens: a tower never tells exactly."""
 
 
@@ -36,7 +67,7 @@ class Seen:
     """What a group taught about seeing: a loss, and (right, asked) for each kind of mark."""
 
     loss: Tensor
-    right: dict[str, tuple[float, float]]
+    right: dict[str, tuple[Tensor, Tensor]]
 
 
 class MarkHead(nn.Module):
@@ -47,8 +78,14 @@ class MarkHead(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.linear = nn.Linear(width, sum(MARK_CLASSES) + 2)
 
+    def readings(self) -> Tensor:
+        """What tells characters apart: (characters, directions of left and right ones)."""
+        weights = (self.linear.weight * self.norm.weight).split((*MARK_CLASSES, 2))
+        sides = [weights[slot][1:] for slot, name in enumerate(MARKS) if name == "char"]
+        return torch.cat(sides, 1)
+
     def forward(self, features: Tensor, marks: Tensor, grid: tuple[int, int]) -> Seen:
-        """features (pictures, patches, width), marks uint8 (pictures, patches, 4).
+        """features (pictures, patches, width), marks uint8 (pictures, patches, MARK_SLOTS).
 
         Which mark is there counts over marked patches only, so that the many blank ones do not
         drown it; whether one is there counts over all patches where that is known.
@@ -57,8 +94,8 @@ class MarkHead(nn.Module):
         held, places = shape_places(marks, grid)
         error = ((outputs[-1] - places).abs().sum(-1) * held).sum()
         total = PLACE_WEIGHT * error / (held.sum() + 1)
-        right = {"place": (float(error.detach()), float(held.sum()))}
-        for slot, name in enumerate(("char", "char", "kind", "colour")):
+        right = {"place": (error.detach(), held.sum())}
+        for slot, name in enumerate(MARKS):
             logits, target = outputs[slot].flatten(0, 1), marks[..., slot].flatten().long()
             known, there = target != UNKNOWN, (target > 0) & (target != UNKNOWN)
             which = logits[there][:, 1:]
@@ -68,9 +105,9 @@ class MarkHead(nn.Module):
             present = torch.logsumexp(logits[:, 1:], -1) - logits[:, 0]
             missed = F.binary_cross_entropy_with_logits(present, there.float(), reduction="none")
             total = total + PRESENCE_WEIGHT * (missed * known).sum() / (known.sum() + 1)
-            hits = float((which.argmax(-1) == target[there] - 1).sum())
-            before = right.get(name, (0.0, 0.0))
-            right[name] = (before[0] + hits, before[1] + float(there.sum()))
+            hits = (which.argmax(-1) == target[there] - 1).sum()
+            before = right.get(name, (0, 0))
+            right[name] = (before[0] + hits, before[1] + there.sum())
         return Seen(total, right)
 
 
@@ -98,7 +135,11 @@ class Trainer(nn.Module):
         super().__init__()
         self.model = model
         self.head = MarkHead(model.config.vision_config.embed_dim)
-        self.codes = Codes(model.config.text_config.hidden_size)
+        width = model.config.text_config.hidden_size
+        self.codes = Codes(width)
+        self.pointer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
+        self.comparer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
+        self.counter = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, LONGEST))
         self.block = torch.compile(tower_block, dynamic=True) if compiled else tower_block
         if compiled:
             for layer in model.model.language_model.layers:
@@ -109,46 +150,62 @@ class Trainer(nn.Module):
         tower = self.model.model.vision_tower
         kernel = tower.patch_embed.proj.weight.sum(2).flatten(1)
         x = F.linear(patch_rows(pixels, grid), kernel)
-        thw = torch.tensor([[1, grid[0] * 2, grid[1] * 2]], device=x.device)
-        cos, sin = tower.rotary_pos_emb(x, get_vision_position_ids(thw, 2))
+        thw = torch.tensor([[1, grid[0] * 2, grid[1] * 2]])
+        cos, sin = tower.rotary_pos_emb(x, get_vision_position_ids(thw, 2).to(x.device))
         cos, sin = cos.to(x.dtype), sin.to(x.dtype)
         for block in tower.blocks:
             x = self.block(block, x, cos, sin)
         return x
 
-    def look(self, group: Group, device: str, apart: bool) -> tuple[Seen, Tensor]:
-        """Marks and alignment of a group, and its visual tokens (pictures, blocks, width).
-
-        apart: the alignment teaches the connector only. Early on it would drown in the tower what
-        tells marks apart.
-        """
+    def look(self, group: Group, device: str) -> tuple[Tensor, Seen]:
+        """Features of a group's patches (pictures, patches, tower width) and their marks."""
         x = self.features(group.pixels.flatten(0, 1).to(device), group.grid)
-        marks = group.marks.view(len(x), -1, 4).to(device)
-        seen = self.head(x, marks, group.grid)
+        return x, self.head(x, self.marks(group, device), group.grid)
+
+    def write(self, features: Tensor) -> Tensor:
+        """Features -> visual tokens (pictures, blocks, width)."""
+        return self.model.model.vision_connector(features).unflatten(0, (len(features), -1))
+
+    def miswritten(
+        self, tokens: Tensor, group: Group, device: str
+    ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+        """How far visual tokens are from the codes of what a group's pictures show.
+
+        Also returns their squared distance, of how much, and the characters read right.
+        """
+        marks = self.marks(group, device)
         wanted = self.codes(marks, group.grid)
-        tokens = self.model.model.vision_connector(x.detach() if apart else x).view_as(wanted)
         away = (tokens.float() - wanted).square().sum(-1)
         shown = (wanted - self.codes.ground).square().sum(-1)
         weight = torch.where(shown > 0, 1.0, BLANK_WEIGHT)
-        seen.loss = seen.loss + ALIGN_WEIGHT * (away * weight).sum() / weight.sum()
-        seen.right["align"] = float((away * (shown > 0)).sum().detach()), float(shown.sum())
-        return seen, tokens
+        misread, figures = self.codes.misread(tokens, marks)
+        figures["align"] = (away * (shown > 0)).sum().detach(), shown.sum()
+        return misread + (away * weight).sum() / weight.sum(), figures
+
+    def marks(self, group: Group, device: str) -> Tensor:
+        """A group's marks for each picture: uint8 (pictures, patches, MARK_SLOTS)."""
+        patches = group.grid[0] * group.grid[1] * PATCHES
+        return group.marks.view(-1, patches, MARK_SLOTS).to(device)
 
     def tell(self, group: Group, device: str) -> Tensor:
         """Codes of what a group's pictures show, a little disturbed, in place of their tokens."""
-        told = self.codes(
-            group.marks.view(-1, group.grid[0] * group.grid[1] * PATCHES, 4).to(device), group.grid
-        )
-        return told + NOISE * torch.randn_like(told)
+        told = self.codes(self.marks(group, device), group.grid)
+        return told + NOISE * torch.randn(told.shape).to(device)
 
     def answer(
         self, tokens: Tensor, group: Group, ids: dict[str, int], device: str
-    ) -> tuple[Tensor, tuple[float, float]]:
-        """Mean loss of a group's answers after its visual tokens, and (right, asked) answers."""
+    ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+        """Mean loss of a group's answers after its visual tokens.
+
+        Beside it those of where heads look and of what is read off their layers. Also returns how
+        many answers and looks were right, of how many.
+        """
         samples, frames = group.pixels.shape[:2]
         after, labels = group.after.to(device), group.labels.to(device)
         embeddings = self.embed(tokens.unflatten(0, (samples, frames)), ids, after)
-        states = self.model.model.language_model(inputs_embeds=embeddings, use_cache=False)
+        states = self.model.model.language_model(
+            inputs_embeds=embeddings, use_cache=False, output_hidden_states=True
+        )
         hidden = states.last_hidden_state[:, -after.shape[1] : -1]
         target = labels[:, 1:]
         asked = target >= 0
@@ -156,7 +213,35 @@ class Trainer(nn.Module):
         loss = F.cross_entropy(logits, target[asked])
         same = torch.ones_like(asked)
         same[asked] = logits.argmax(-1) == target[asked]
-        return loss, answers_right(same, asked)
+        figures = {"answers": answers_right(same, asked)}
+        looks = taught_looks(group)
+        every = look_scores(self.model.model.language_model, states.hidden_states, looks)
+        for look, scores in zip(looks, every, strict=True):
+            tokens = look.tokens.to(device)
+            loss = loss + LOOKING_WEIGHT * F.cross_entropy(scores, tokens)
+            before = figures.get(look.name, (0, 0))
+            hits = looks_right(scores.detach(), tokens).sum()
+            figures[look.name] = before[0] + hits, before[1] + hits.new_tensor(len(tokens))
+        layers = [states_of[:, -after.shape[1] :] for states_of in states.hidden_states]
+        for name, missed, weight in (
+            ("misplaced", distances(self.pointer, layers[POINTING_LAYER + 1], group.places), 1.0),
+            (
+                "shift",
+                distances(self.comparer, layers[COMPARING_LAYER + 1], group.shifts),
+                SHIFT_WEIGHT,
+            ),
+        ):
+            if len(missed):
+                loss = loss + weight * missed.mean()
+                figures[name] = missed.sum().detach(), missed.new_tensor(len(missed))
+        spelled = (group.spelled >= 0).to(device)
+        if spelled.any():
+            counts = self.counter(layers[SPELLING_LAYERS[0]][spelled]).float()
+            number = numbers_of(group).to(device) - 1
+            loss = loss + COUNTING_WEIGHT * F.cross_entropy(counts, number)
+            hits = (counts.argmax(-1) == number).sum()
+            figures["counting"] = hits, hits.new_tensor(len(number))
+        return loss, figures
 
     def embed(self, tokens: Tensor, ids: dict[str, int], after: Tensor) -> Tensor:
         """(samples, frames, tokens, width) and what follows -> (samples, length, width)."""
@@ -174,13 +259,30 @@ class Trainer(nn.Module):
         return torch.cat([*parts, table(after)], 1)
 
 
-def answers_right(same: Tensor, asked: Tensor) -> tuple[float, float]:
+def numbers_of(group: Group) -> Tensor:
+    """The number in its word of each character that is spelled out, from 1."""
+    numbers = group.marks[..., 4:6].flatten(1).gather(1, group.spelled.clamp(min=0))
+    return numbers[group.spelled >= 0].long()
+
+
+def distances(reader: nn.Module, states: Tensor, wanted: Tensor) -> Tensor:
+    """How far what a reader tells lies from what is wanted, where that is known; along both axes.
+
+    states (samples, length, width), wanted (samples, length, 2) with NaN where nothing is.
+    """
+    wanted = wanted.to(states.device)
+    known = ~wanted[..., 0].isnan()
+    return (reader(states[known]).float() - wanted[known]).abs().sum(-1)
+
+
+def answers_right(same: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
     """Answers right from their first token to their last, and answers: bool (samples, length) both.
 
     An answer is a run of asked tokens.
     """
     begins = asked & ~F.pad(asked, (1, 0))[:, :-1]
     number = begins.cumsum(1) * asked
-    wrong = torch.unique((number + len(asked[0]) * torch.arange(len(asked))[:, None])[~same])
-    total = float(begins.sum())
+    rows = torch.arange(len(asked), device=asked.device)[:, None]
+    wrong = torch.unique((number + len(asked[0]) * rows)[~same])
+    total = begins.sum()
     return total - len(wrong), total

@@ -153,7 +153,7 @@ def scene_items(number: int) -> Iterator[Item]:
 
 def scene_questions(rng: np.random.Generator, things: list[Thing]) -> list[tuple[str, str, str]]:
     """Count, position and colour questions with the names of their measures."""
-    question, number = count_all(rng, things)
+    question, number, *_ = count_all(rng, things)
     name = "counts of 1 to 5" if 1 <= len(things) <= 5 else "counts of 6 to 9"
     found = [(name, question, number)]
     if len(things) > 5:
@@ -165,9 +165,9 @@ def scene_questions(rng: np.random.Generator, things: list[Thing]) -> list[tuple
         ("color", colour_of),
     ]
     for name, make in makers:
-        pair = make(rng, things)
-        if pair is not None and pair[1] != DECLINE:
-            found.append((name, *pair))
+        turn = make(rng, things)
+        if turn is not None and turn.answer != DECLINE:
+            found.append((name, turn.question, turn.answer))
     return found
 
 
@@ -186,7 +186,7 @@ def card_items(number: int, limits: tuple[int, int]) -> Iterator[Item]:
         facts = random_facts(rng, held_out=True)
         card = draw_card(rng, (height // 28, width // 28), facts, scale, held_out=True)
         dialog = []
-        for question, answer in card_dialog(rng, facts, 9):
+        for question, answer, *_ in card_dialog(rng, facts, 9):
             name = lowered.get(question.lower().rstrip("?."))
             if name:
                 absent = "what a card leaves out, declined"
@@ -201,7 +201,7 @@ def word_items(number: int) -> Iterator[Item]:
         rows = int(rng.integers(1, 3))
         grid = (rows, int(rng.integers(9, 12) if rows == 1 else rng.integers(5, 8)))
         sample = word_strip(rng, grid, held_out=True)
-        question, word = sample.dialog[0]
+        question, word, *_ = sample.dialog[0]
         if word.isalpha():
             yield Item(sample.frames, [("unseen words", question, word)])
 
@@ -216,7 +216,7 @@ def clip_items(number: int) -> Iterator[Item]:
     for _ in range(number):
         sample = clip(rng, (3, 3), 8)
         dialog = []
-        for question, answer in sample.dialog:
+        for question, answer, *_ in sample.dialog:
             name = lowered.get(question.lower().rstrip("?."))
             still = name == "clip direction" and answer == "It is not moving."
             if name and not still:

@@ -14,15 +14,20 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration of Muon (Jordan et al., 2024)."""
 
 
+LAYERS = (".blocks.", ".vision_connector.", ".layers.")
+"""In the names of the matrices that Muon moves."""
+
+
 def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """The nearest matrix with singular values near one, by Newton-Schulz; (rows, columns)."""
+    """The nearest matrix with singular values near one, by Newton-Schulz; (..., rows, columns)."""
     a, b, c = NEWTON_SCHULZ
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (x.norm() + 1e-7)
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(iterations):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -49,34 +54,45 @@ class Muon(torch.optim.Optimizer):
         if dist.is_initialized():
             rank, processes = dist.get_rank(), dist.get_world_size()
         for group in self.param_groups:
-            updates = []
-            for index, matrix in enumerate(group["params"]):
+            matrices = group["params"]
+            updates = [torch.zeros_like(matrix) for matrix in matrices]
+            mine: dict[torch.Size, list[int]] = {}
+            for index, matrix in enumerate(matrices):
                 buffer = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
                 buffer.mul_(group["momentum"]).add_(matrix.grad)
                 if index % processes == rank:
-                    blended = matrix.grad.add(buffer, alpha=group["momentum"])
-                    updates.append(orthogonal(blended).flatten())
-                else:
-                    updates.append(torch.zeros(matrix.numel(), device=matrix.device))
-            flat = torch.cat(updates)
+                    mine.setdefault(matrix.shape, []).append(index)
+            for indices in mine.values():
+                blended = torch.stack(
+                    [
+                        matrices[i].grad.add(
+                            self.state[matrices[i]]["momentum"], alpha=group["momentum"]
+                        )
+                        for i in indices
+                    ]
+                )
+                for i, update in zip(indices, orthogonal(blended), strict=True):
+                    updates[i] = update
             if processes > 1:
+                flat = torch.cat([update.flatten() for update in updates])
                 dist.all_reduce(flat)
-            pieces = flat.split([m.numel() for m in group["params"]])
-            for matrix, piece in zip(group["params"], pieces, strict=True):
+                pieces = flat.split([m.numel() for m in matrices])
+                updates = [p.view_as(m) for p, m in zip(pieces, matrices, strict=True)]
+            for matrix, update in zip(matrices, updates, strict=True):
                 scale = 0.6 * max(matrix.shape) ** 0.5
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.sub_(piece.view_as(matrix), alpha=group["lr"] * scale)
+                matrix.sub_(update, alpha=group["lr"] * scale)
 
 
 def split_parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Matrices of the layers for Muon, other matrices and plain vectors for AdamW."""
+    """Matrices of layers and connector for Muon, other matrices and plain vectors for AdamW."""
     hidden: list[Tensor] = []
     matrices: list[Tensor] = []
     plain: list[Tensor] = []
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        if parameter.ndim == 2 and (".blocks." in name or ".layers." in name):
+        if parameter.ndim == 2 and any(part in name for part in LAYERS):
             hidden.append(parameter)
         elif parameter.ndim > 1 and "embed_tokens" not in name:
             matrices.append(parameter)
@@ -88,21 +104,29 @@ def split_parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor], lis
 def make_optimizers(trainer: Trainer, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for the rest that is trained.
 
-    No weight decay on vectors. The head has to grow fast for the tower to learn at all; the patch
-    embedding, whose inputs are wide, learns slower.
+    No weight decay on vectors. The heads have to grow fast for what is below them to learn at
+    all; the patch embedding, whose inputs are wide, and the connector, which follows a tower that
+    moves, learn slower.
     """
     hidden, matrices, plain = split_parameters(trainer)
+    connector = {id(p) for p in trainer.model.model.vision_connector.parameters()}
     patches = {id(p) for p in trainer.model.model.vision_tower.patch_embed.parameters()}
-    head = {id(p) for p in trainer.head.parameters()}
-    connector = [p for p in matrices if id(p) not in patches | head]
+    head = {
+        id(p)
+        for part in (trainer.head, trainer.pointer, trainer.comparer, trainer.counter)
+        for p in part.parameters()
+    }
+    layers: list[dict[str, Any]] = [
+        {"params": [p for p in hidden if id(p) not in connector]},
+        {"params": [p for p in hidden if id(p) in connector], "factor": 0.3},
+    ]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in plain if id(p) not in head]},
         {"params": [p for p in matrices if id(p) in patches], "factor": 0.3},
         {"params": [p for p in [*matrices, *plain] if id(p) in head], "factor": 4.0},
-        {"params": connector, "weight_decay": 0.05},
     ]
-    groups = [{"weight_decay": 0.0} | group for group in groups if group["params"]]
+    layers, groups = ([group for group in of if group["params"]] for of in (layers, groups))
     return [
-        Muon([{"params": hidden}], rate, weight_decay=0.05),
-        torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.97), fused=True),
+        Muon(layers, rate, weight_decay=0.05),
+        torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.97), weight_decay=0.0, fused=True),
     ]

@@ -9,11 +9,17 @@ from torch import nn
 
 from valley.model.config import Valley2_5Config
 
-NEIGHBOURS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))
-"""Where the tower's heads look at first, in patches (down, right); one more looks anywhere."""
+BEFORE = -math.inf
+"""In place of an offset: anywhere on the way to the edge, up or left."""
+NEAR = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))
+FAR = ((0, 0), (0, -1), (0, 1), (0, BEFORE), (BEFORE, 0))
+"""Where the tower's heads look at first in its lower and in its upper half, in patches (down,
+right); one more looks anywhere. What lies before a patch in its row tells which character of its
+word it shows, and together with what lies above it, its place: the tower has no other."""
 ATTRACTION = 3.5
 FREQUENCIES = 3
-"""How strongly, and by how many of the rotary frequencies of an axis, fastest first."""
+"""How strongly, and by how many of the rotary frequencies of an axis, fastest first; the fastest
+of all turns too soon to tell what lies before."""
 
 
 def nano_config(vocabulary: int, token: dict[str, int]) -> Valley2_5Config:
@@ -24,9 +30,9 @@ def nano_config(vocabulary: int, token: dict[str, int]) -> Valley2_5Config:
         "hidden_size": 256,
         "intermediate_size": 512,
         "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 64,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 32,
         "tie_word_embeddings": True,
         "max_position_embeddings": 4096,
         "initializer_range": 0.04,
@@ -61,15 +67,19 @@ def attend_to_neighbours(tower: nn.Module) -> None:
     In the manner of arXiv 2103.10697, with rotary positions: a key turned by an offset meets its
     query at that offset best, whatever the patches show.
     """
-    for block in tower.blocks:
+    blocks = list(tower.blocks.children())
+    for number, block in enumerate(blocks):
         heads, bias = block.attn.num_heads, block.attn.qkv.bias
         width = len(bias) // (3 * heads)
         queries, keys, _ = bias.zero_().view(3, heads, 2, width // 2).unbind(0)
         per_axis = width // 4
-        for head, offsets in enumerate(NEIGHBOURS[: heads - 1]):
+        taps = NEAR if number < len(blocks) / 2 else FAR
+        for head, offsets in enumerate(taps[: heads - 1]):
             for axis, offset in enumerate(offsets):
-                for index in range(FREQUENCIES):
-                    angle = offset * 10000.0 ** (-index / per_axis)
+                before = offset == BEFORE
+                for index in range(before, before + FREQUENCIES):
+                    turn = offset * 10000.0 ** (-index / per_axis)
+                    angle = -math.pi / 2 if before else turn
                     place = axis * per_axis + index
                     queries[head, 0, place] = ATTRACTION * math.cos(angle)
                     queries[head, 1, place] = ATTRACTION * math.sin(angle)

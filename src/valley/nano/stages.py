@@ -12,33 +12,32 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from valley.nano.batches import Group, Plan, plan_ask, plan_compare, plan_look, plan_tell
+from valley.nano.batches import Group, Plan, plan_ask, plan_look, plan_see, plan_tell
 from valley.nano.losses import Trainer
 
-SEES = ("model.model.vision_tower.", "model.model.vision_connector.", "head.")
-SAYS = ("model.model.language_model.", "model.lm_head.")
+SEES = ("model.model.vision_tower.", "head.")
+WRITES = ("model.model.vision_connector.",)
+SAYS = ("model.model.language_model.", "model.lm_head.", "pointer.", "comparer.", "counter.")
 
 ANSWER_WEIGHTS = {
-    "word": 0.3,
-    "card": 0.4,
-    "shape": 0.6,
-    "easy": 0.4,
+    "word": 1.0,
+    "card": 1.0,
+    "shape": 0.8,
+    "easy": 0.5,
     "clip": 0.6,
     "unknown": 0.1,
-    "page": 0.1,
 }
 """Weight of each group's mean answer loss where answers and marks are learnt together."""
-SEEN_WEIGHT = 0.15
-"""Of marks and alignment there."""
-APART_UNTIL = 0.4
-"""Share of `look` in which the alignment does not reach the tower."""
+SEEN_WEIGHT = 0.3
+"""Of marks and of the codes of what is seen, there."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """One part of the training.
 
-    trains: prefixes of the parameters that move; begins_with: the stages whose results it takes up.
+    trains: prefixes of the parameters that move; begins_with: the stages whose results it takes up;
+    gives_alphabet: the codes of characters follow from what its tower tells apart.
     """
 
     name: str
@@ -47,23 +46,28 @@ class Stage:
     rate: float
     trains: tuple[str, ...]
     begins_with: tuple[str, ...] = ()
+    gives_alphabet: bool = False
     warmup: int = 40
-    decay_from: float = 0.7
+    decay_from: float = 0.6
 
 
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("look", plan_look, 1500, 2e-3, SEES),
-        Stage("tell", plan_tell, 1300, 2e-3, SAYS),
-        Stage("compare", plan_compare, 500, 2e-3, SAYS, ("tell",)),
-        Stage("ask", plan_ask, 720, 1e-3, SEES + SAYS, ("look", "compare")),
+        Stage("see", plan_see, 1000, 2e-3, SEES, gives_alphabet=True, decay_from=1.0),
+        Stage("look", plan_look, 1000, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
+        Stage("tell", plan_tell, 600, 1e-3, SAYS, ("see",), decay_from=0.15),
+        Stage("ask", plan_ask, 370, 7e-4, SEES + WRITES + SAYS, ("look", "tell"), decay_from=0.1),
     )
 }
+ROUNDS = (("see",), ("look", "tell"), ("ask",))
+"""The order of the stages; those of one round run side by side."""
 
 
 def rate_at(step: int, steps: int, stage: Stage) -> float:
     """Share of the peak rate: linear warm-up, a plateau, half a cosine to zero."""
+    if stage.decay_from == 1:
+        return min(1.0, (step + 1) / stage.warmup)
     late = (step / steps - stage.decay_from) / (1 - stage.decay_from)
     falling = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, late)))) + 1e-3
     return min(falling, (step + 1) / stage.warmup)
@@ -73,14 +77,14 @@ def rate_at(step: int, steps: int, stage: Stage) -> float:
 class Tally:
     """Sums and numbers by name, over some steps."""
 
-    entries: dict[str, tuple[float, float]] = field(default_factory=dict)
+    entries: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
-    def add(self, name: str, amount: float, number: float) -> None:
+    def add(self, name: str, amount: Tensor | float, number: Tensor | float) -> None:
         before = self.entries.get(name, (0.0, 0.0))
         self.entries[name] = before[0] + amount, before[1] + number
 
     def means(self) -> dict[str, float]:
-        return {name: round(a / n, 4) for name, (a, n) in sorted(self.entries.items()) if n}
+        return {n: round(float(a / c), 4) for n, (a, c) in sorted(self.entries.items()) if c}
 
 
 def gathered(tally: Tally) -> Tally:
@@ -106,20 +110,28 @@ def group_loss(
     tally: Tally,
 ) -> Tensor:
     """The loss of a group after a share of the stage, its figures added to the tally."""
-    total = torch.zeros((), device=device)
-    weight = 1.0
     if stage.trains == SAYS:
+        total, weight = torch.zeros((), device=device), 1.0
         tokens = trainer.tell(group, device)
     else:
-        alone = stage.trains == SEES
-        seen, tokens = trainer.look(group, device, apart=alone and progress < APART_UNTIL)
-        total = seen.loss * (1.0 if alone else SEEN_WEIGHT)
+        alone = not set(SAYS) <= set(stage.trains)
+        features, seen = trainer.look(group, device)
         for name, (right, number) in seen.right.items():
             tally.add(f"{group.kind} {name}", right, number)
-        weight = ANSWER_WEIGHTS.get(group.kind, 0.0)
-    if stage.trains != SEES:
-        loss, (right, number) = trainer.answer(tokens, group, ids, device)
-        tally.add(f"{group.kind} answers", right, number)
-        tally.add(f"{group.kind} loss", float(loss.detach()), 1)
+        share = 1.0 if alone else SEEN_WEIGHT
+        total = share * seen.loss
+        weight = 0.0 if alone else ANSWER_WEIGHTS.get(group.kind, 0.0)
+        if not set(WRITES) <= set(stage.trains):
+            return total
+        tokens = trainer.write(features.detach() if alone else features)
+        loss, figures = trainer.miswritten(tokens, group, device)
+        for name, (amount, number) in figures.items():
+            tally.add(f"{group.kind} {name}", amount, number)
+        total = total + share * loss
+    if weight:
+        loss, figures = trainer.answer(tokens, group, ids, device)
+        for name, (amount, number) in figures.items():
+            tally.add(f"{group.kind} {name}", amount, number)
+        tally.add(f"{group.kind} loss", loss.detach(), 1)
         total = total + weight * loss
     return total

@@ -1,8 +1,9 @@
 """Trains the embedded model from scratch: `python -m valley.nano.train`.
 
-Four stages. `look`: the tower learns to tell what its patches show, easy pictures first, and the
-connector to write that as codes. `tell`, then `compare`: the decoder learns to answer from those
-codes; they need no tower and run beside `look`. `ask`: all go on together, pictures and answers.
+Four stages. `see`: the tower learns to tell what its patches show, easy pictures first. `look`: it
+goes on, and the connector learns to write that as codes. `tell`: the decoder learns to answer from
+those codes; it needs no tower and runs beside `look`. `ask`: all go on together, pictures and
+answers.
 
 Every batch is a pure function of (seed, step), so a run that was stopped continues with the same
 data; the learning rate depends on the share of planned steps only. Needs the packages that
@@ -27,11 +28,13 @@ from transformers import AutoTokenizer
 
 from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.nano.batches import Batch, Steps
+from valley.nano.looks import begin_to_copy
 from valley.nano.losses import Trainer
 from valley.nano.optimizer import make_optimizers
 from valley.nano.saving import save_checkpoint, save_model
 from valley.nano.shape import attend_to_neighbours, nano_config
 from valley.nano.stages import (
+    ROUNDS,
     SAYS,
     SEES,
     STAGES,
@@ -42,6 +45,9 @@ from valley.nano.stages import (
     rate_at,
 )
 from valley.nano.tokenizer import write_tokenizer
+
+SHARPNESS = 1.5
+"""Of the decoder's queries and of its keys at first."""
 
 
 def sum_gradients(trainer: Trainer) -> None:
@@ -74,7 +80,7 @@ def train_step(
         loss.backward()
     sum_gradients(trainer)
     trained = [p for p in trainer.parameters() if p.requires_grad]
-    tally.add("norm", float(nn.utils.clip_grad_norm_(trained, 1.0)), 1)
+    tally.add("norm", nn.utils.clip_grad_norm_(trained, 1.0).detach(), 1)
     share = rate_at(batch.step, planned_steps(stage, args), stage)
     for optimizer in optimizers:
         for group_of in optimizer.param_groups:
@@ -121,11 +127,13 @@ def prepare(args: argparse.Namespace) -> tuple[Trainer, dict[str, int], Any]:
         # Silent layers, so that at first they do not drown what the tokens are.
         nn.init.zeros_(layer.self_attn.o_proj.weight)
         nn.init.zeros_(layer.mlp.down_proj.weight)
+        # Narrow heads cannot choose one token of a hundred otherwise.
+        nn.init.constant_(layer.self_attn.q_norm.weight, SHARPNESS)
+        nn.init.constant_(layer.self_attn.k_norm.weight, SHARPNESS)
     # Small visual tokens at first: the codes that they shall become are small.
     nn.init.normal_(model.model.vision_connector.mlp[0].weight, std=0.036)
     nn.init.normal_(model.model.vision_connector.mlp[2].weight, std=0.008)
     trainer = Trainer(model, args.compile)
-    trainer.codes.name(model.get_input_embeddings(), tokenizer)
     return trainer.to(args.device).train(), ids, tokenizer
 
 
@@ -134,7 +142,7 @@ def take_up(stage: Stage, trainer: Trainer, args: argparse.Namespace) -> None:
     for name in stage.begins_with:
         state = torch.load(args.work / f"{name}.pt", map_location=args.device, weights_only=True)
         prefixes = STAGES[name].trains
-        kept = {k: v for k, v in state["trainer"].items() if k.startswith(prefixes)}
+        kept = {k: v for k, v in state["trainer"].items() if k.startswith((*prefixes, "codes."))}
         trainer.load_state_dict(kept, strict=False)
     for name, parameter in trainer.named_parameters():
         parameter.requires_grad_(name.startswith(stage.trains))
@@ -148,6 +156,9 @@ def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> 
         dist.init_process_group("gloo", store, rank=rank, world_size=processes)
     trainer, ids, tokenizer = prepare(args)
     take_up(stage, trainer, args)
+    if stage.trains == SAYS:
+        trainer.codes.name(trainer.model.get_input_embeddings(), tokenizer)
+        begin_to_copy(trainer.model.model.language_model, trainer.codes)
     optimizers = make_optimizers(trainer, stage.rate)
     checkpoint = args.work / f"{stage.name}.pt"
     start, wall, cpu = 0, 0.0, 0.0
@@ -181,19 +192,19 @@ def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> 
                 row = {"step": done, "wall": round(wall, 1), "cpu": round(cpu, 1)}
                 with (args.work / f"{stage.name}.jsonl").open("a") as log:
                     log.write(json.dumps(row | means) + "\n")
+        if stage.gives_alphabet and done == total:
+            trainer.codes.take_alphabet(trainer.head.readings())
         if rank == 0 and (done % args.save_every == 0 or done == end):
             save_checkpoint(checkpoint, trainer, optimizers, step=done, wall=wall, cpu=cpu)
-            if stage.trains == SEES + SAYS:
+            if set(SEES + SAYS) <= set(stage.trains):
                 save_model(args.out, trainer.model)
     if processes > 1:
         dist.destroy_process_group()
 
 
-def train_apart(rank: int, args: argparse.Namespace) -> None:
-    """What moves only the tower in one process, only the decoder in the other."""
-    for stage in STAGES.values():
-        if stage.trains == (SEES, SAYS)[rank]:
-            train(0, stage, 1, args)
+def train_beside(rank: int, names: tuple[str, ...], args: argparse.Namespace) -> None:
+    """Runs the stages of a round, each in a process."""
+    train(0, STAGES[names[rank]], 1, args)
 
 
 def main() -> None:
@@ -219,12 +230,12 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     write_tokenizer(args.out)
-    stages = [STAGES[args.stage]] if args.stage else list(STAGES.values())
-    if args.processes > 1 and not args.stage:
-        torch.multiprocessing.spawn(train_apart, (args,), nprocs=2)
-        stages = [stage for stage in stages if stage.trains == SEES + SAYS]
-    for stage in stages:
-        share(stage, args)
+    for names in ((args.stage,),) if args.stage else ROUNDS:
+        if args.processes > 1 and len(names) > 1:
+            torch.multiprocessing.spawn(train_beside, (names, args), nprocs=len(names))
+        else:
+            for name in names:
+                share(STAGES[name], args)
 
 
 def share(stage: Stage, args: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from valley.data.synthetic import phrases
 from valley.data.synthetic.fonts import load, pick_font
 from valley.data.synthetic.phrases import DECLINE, ask
 from valley.data.synthetic.pictures import insert
-from valley.data.synthetic.sample import BLOCK, Marks, Sample, add_noise, pick, to_grid
+from valley.data.synthetic.sample import BLOCK, Marks, Sample, Turn, add_noise, pick, to_grid
 from valley.data.synthetic.shapes import draw_shape
 from valley.data.synthetic.words import cased, fitting_size, vocabulary, write
 
@@ -53,7 +53,14 @@ EXTRAS = (
     "Ships today",
 )
 
+PRICE_SIZE = 16
+"""Font size in final pixels below which no price is written; no other text is larger."""
+ROW, COLUMN = 19, 90
+"""Final pixels of height and width that a row of text needs."""
+
 Box = tuple[float, float, float, float]
+Text = tuple[str, str, str | None]
+"""What is written, its role, and the part of it that has the role if it is not the whole."""
 
 
 @dataclass
@@ -107,6 +114,7 @@ class _Card:
         self.draw = ImageDraw.Draw(self.image)
         self.marks = Marks(size, grid)
         self.dark, self.scale = dark, scale
+        self.largest = float(max(size))
         self.font = pick_font(rng, held)
         self.price_font = pick_font(rng, held) if rng.random() < 0.4 else self.font
 
@@ -116,12 +124,17 @@ class _Card:
             base[int(self.rng.integers(3))] = self.rng.integers(150, 256)
         return tuple(int(v) for v in base)
 
-    def line(self, text: str, box: Box, align: str, path: str, largest: float, badge: bool) -> Box:
+    def line(self, text: Text, box: Box, align: str, path: str, largest: float, badge: bool) -> Box:
         """Writes one line inside the box, maybe on a filled badge; returns its ink box."""
+        shown, role, answer = text
         pad = 3 * self.scale if badge else 0.0
         width, height = box[2] - box[0] - 2 * pad, box[3] - box[1] - 2 * pad
-        size = fitting_size(path, text, width, height, int(largest), int(9 * self.scale))
-        left, top, right, bottom = load(path, size).getbbox(text)
+        least = (PRICE_SIZE if role == "price" else 9) * self.scale
+        largest = min(largest, self.largest)
+        size = fitting_size(path, shown, width, height, int(largest), round(least))
+        if role == "price":
+            self.largest = size
+        left, top, right, bottom = load(path, size).getbbox(shown)
         free = max(0.0, width - (right - left))
         x = box[0] + pad + {"left": 0.0, "centre": free / 2, "right": free}[align]
         y = box[1] + pad + max(0.0, height - (bottom - top)) / 2
@@ -130,7 +143,8 @@ class _Card:
             plate = (x - pad, y - pad, x + right - left + pad, y + bottom - top + pad)
             self.draw.rounded_rectangle(plate, radius=pad, fill=self.ink(vivid=True))
             fill = self.paper
-        return write(self.draw, self.marks, text, (x, y), path, size, fill)
+        canvas = self.draw, self.marks
+        return write(*canvas, shown, (x, y), path, size, fill, role=role, answer=answer)
 
     def strike(self, box: Box) -> None:
         y = (box[1] + box[3]) / 2 + float(self.rng.uniform(-1, 1)) * self.scale
@@ -154,34 +168,37 @@ def _split(box: Box, weights: list[float]) -> list[Box]:
 
 
 def _price_row(card: _Card, facts: Facts, box: Box, align: str) -> None:
-    """Price, old price and discount side by side, or the price with a smaller row below."""
-    rng, side = card.rng, []
+    """Price, old price and discount side by side, or the price with a smaller row below.
+
+    Beside a price for whose row there is little room nothing is written: those facts become None.
+    """
+    rng = card.rng
+    narrow = box[2] - box[0] < 2.5 * COLUMN * card.scale
+    tall = box[3] - box[1] >= 2 * ROW * card.scale
+    if facts.price and narrow and not tall:
+        facts.discount = facts.old_price = None
+    side: list[Text] = []
     if facts.discount is not None:
         shown = pick(rng, ("-{}%", "{}% OFF", "{}% off", "Save {}%", "SAVE {}%"))
-        side.append(("discount", shown.format(facts.discount)))
+        side.append((shown.format(facts.discount), "discount", f"{facts.discount}%"))
     if facts.old_price is not None:
-        side.append(("old", facts.old_price))
+        side.append((facts.old_price, "old price", None))
     if rng.random() < 0.5:
         side.reverse()
-    main = [("price", facts.price)] if facts.price else []
-    wide = (box[2] - box[0]) / max(1.0, box[3] - box[1])
-    if main and side and (wide < 4 or rng.random() < 0.4):
+    main: list[Text] = [(facts.price, "price", None)] if facts.price else []
+    rows = [(box, main + side)]
+    if main and side and (narrow or (tall and rng.random() < 0.4)):
         cut = box[1] + (box[3] - box[1]) * 0.55
         rows = [((box[0], box[1], box[2], cut), main), ((box[0], cut, box[2], box[3]), side)]
-    else:
-        rows = [(box, main + side if rng.random() < 0.8 else side + main)]
     for area, parts in rows:
-        if not parts:
-            continue
-        weights = [1.5 if name == "price" else 1.0 for name, _ in parts]
-        for (name, text), cell in zip(parts, _split(area, weights), strict=True):
+        weights = [1.5 if part[1] == "price" else 1.0 for part in parts]
+        for text, cell in zip(parts, _split(area, weights), strict=True):
             inner = (cell[0], cell[1], cell[2] - 4 * card.scale, cell[3])
-            size = card.scale * float(
-                rng.uniform(16, 40) if name == "price" else rng.uniform(12, 24)
-            )
-            badge = name == "discount" and rng.random() < 0.6
+            sizes = (20, 44) if text[1] == "price" else (12, 24)
+            badge = text[1] == "discount" and rng.random() < 0.6
+            size = card.scale * float(rng.uniform(*sizes))
             ink = card.line(text, inner, align, card.price_font, size, badge)
-            if name == "old":
+            if text[1] == "old price":
                 card.strike(ink)
 
 
@@ -197,7 +214,7 @@ def _rating_row(card: _Card, rating: str, box: Box, align: str) -> None:
         star = (box[0], middle - height / 2, box[0] + height, middle + height / 2)
         card.star(star)
         box, align = (box[0] + height + 3 * card.scale, box[1], box[2], box[3]), "left"
-    card.line(text, box, align, card.font, size, badge=False)
+    card.line((text, "rating", rating), box, align, card.font, size, badge=False)
 
 
 def _row(card: _Card, name: str, facts: Facts, box: Box, align: str) -> None:
@@ -209,13 +226,16 @@ def _row(card: _Card, name: str, facts: Facts, box: Box, align: str) -> None:
     elif name == "title":
         shown = cased(rng, facts.title or "")
         shown = shown.title() if shown.istitle() or rng.random() < 0.3 else shown
-        card.line(shown, box, align, card.font, card.scale * rng.uniform(14, 34), badge=False)
+        size = card.scale * rng.uniform(14, 34)
+        card.line((shown, "title", None), box, align, card.font, size, badge=False)
     elif name == "stock":
         text = pick(rng, IN_STOCK if facts.stock else OUT_OF_STOCK)
         size = card.scale * rng.uniform(12, 22)
-        card.line(text, box, align, card.font, size, badge=rng.random() < 0.5)
+        role = "in stock" if facts.stock else "out of stock"
+        card.line((text, role, None), box, align, card.font, size, badge=rng.random() < 0.5)
     else:
-        card.line(pick(rng, EXTRAS), box, align, card.font, card.scale * rng.uniform(11, 18), False)
+        text, size = pick(rng, EXTRAS), card.scale * rng.uniform(11, 18)
+        card.line((text, "other", None), box, align, card.font, size, badge=False)
 
 
 def _rows_of(facts: Facts, order: tuple[str, ...], rng: np.random.Generator) -> list[str]:
@@ -229,10 +249,20 @@ def _rows_of(facts: Facts, order: tuple[str, ...], rng: np.random.Generator) -> 
     return [name for name in order if shown[name]]
 
 
+def _leave_out(facts: Facts, rows: list[str], room: int, rng: np.random.Generator) -> list[str]:
+    """The rows for which there is room, the price among them; the facts lose the others."""
+    others = [name for name in rows if name != "price"]
+    for index in rng.permutation(len(others))[: max(0, len(rows) - room)]:
+        rows = [name for name in rows if name != others[int(index)]]
+        if others[int(index)] != "extra":
+            setattr(facts, others[int(index)], None)
+    return rows
+
+
 def _areas(
     card: _Card, side: str, margin: float, rows: int
-) -> tuple[list[Box], tuple[int, int, int, int] | None]:
-    """Text areas (columns) and the product picture's box, for a side that the shape allows."""
+) -> tuple[list[Box], int, tuple[int, int, int, int] | None]:
+    """Text areas (columns), rows that fit one, and the picture's box for a side it can have."""
     width, height = card.image.size
     ratio = width / height
     if ratio > 1.8 and side in ("top", "bottom"):
@@ -252,9 +282,10 @@ def _areas(
     elif side == "bottom":
         text, picture = (0.0, 0.0, width, height - depth), (0, int(height - depth), width, height)
     inner = (text[0] + margin, text[1] + margin, text[2] - margin, text[3] - margin)
-    per_column = max(1, int((inner[3] - inner[1]) / (19 * card.scale)))
-    columns = max(1, min(3, -(-rows // per_column)))
-    return _split(inner, [1.0] * columns), picture
+    per_column = max(1, int((inner[3] - inner[1]) / (ROW * card.scale)))
+    most = max(1, min(3, int((inner[2] - inner[0]) / (COLUMN * card.scale))))
+    columns = max(1, min(most, -(-rows // per_column)))
+    return _split(inner, [1.0] * columns), per_column, picture
 
 
 def draw_card(
@@ -264,15 +295,21 @@ def draw_card(
     scale: float,
     held_out: bool = False,
 ) -> _Card:
-    """A card that states the facts, drawn at `scale` pixels for each final pixel."""
+    """A card that states the facts, drawn at `scale` pixels for each final pixel.
+
+    Facts for which it has no room become None.
+    """
     side, order, align = pick(rng, HELD_OUT_LAYOUTS if held_out else TRAIN_LAYOUTS)
     card = _Card(rng, grid, scale, held_out)
     rows = _rows_of(facts, order, rng)
     margin = float(rng.uniform(3, 9)) * scale
-    areas, picture = _areas(card, side, margin, len(rows))
+    # A row more, because the price's is higher than the others.
+    areas, per_column, picture = _areas(card, side, margin, len(rows) + 1)
+    rows = _leave_out(facts, rows, max(1, len(areas) * per_column - 1), rng)
     if picture:
         insert(rng, card.image, picture)
         card.marks.picture(picture)
+    boxes: list[tuple[str, Box]] = []
     per_column = -(-len(rows) // len(areas))
     for index, area in enumerate(areas):
         names = rows[index * per_column : (index + 1) * per_column]
@@ -281,8 +318,11 @@ def draw_card(
         for name, weight in zip(names, weights, strict=True):
             height = (area[3] - area[1]) * weight / total
             gap = min(3 * scale, height * 0.12)
-            _row(card, name, facts, (area[0], y, area[2] - 2 * scale, y + height - gap), align)
+            boxes.append((name, (area[0], y, area[2] - 2 * scale, y + height - gap)))
             y += height
+    # The price first: no other text is larger.
+    for name, box in sorted(boxes, key=lambda pair: pair[0] != "price"):
+        _row(card, name, facts, box, align)
     return card
 
 
@@ -303,7 +343,7 @@ def card_sample(
     return Sample([frame], card_dialog(rng, facts, questions), card.marks.array[None])
 
 
-def card_dialog(rng: np.random.Generator, facts: Facts, questions: int) -> list[tuple[str, str]]:
+def card_dialog(rng: np.random.Generator, facts: Facts, questions: int) -> list[Turn]:
     """Questions about the facts, the price often first; what the card leaves out is declined."""
     stock = None if facts.stock is None else ("yes" if facts.stock else "no")
     discount = None if facts.discount is None else f"{facts.discount}%"
@@ -316,9 +356,9 @@ def card_dialog(rng: np.random.Generator, facts: Facts, questions: int) -> list[
     ]
     dialog = []
     for wordings, answer in pairs:
-        dialog.append((ask(rng, wordings), DECLINE if answer is None else answer))
+        dialog.append(Turn(ask(rng, wordings), DECLINE if answer is None else answer))
     if rng.random() < 0.1:
-        dialog.append((ask(rng, phrases.SCENE), "A product card."))
+        dialog.append(Turn(ask(rng, phrases.SCENE), "A product card."))
     order = [int(i) for i in rng.permutation(len(dialog))]
     if rng.random() < 0.3:
         order = sorted(order, key=bool)

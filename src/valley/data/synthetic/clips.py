@@ -13,6 +13,8 @@ from valley.data.synthetic.sample import (
     KINDS,
     Marks,
     Sample,
+    Turn,
+    Vector,
     add_noise,
     jitter,
     pick,
@@ -49,10 +51,11 @@ def clip(
     frames: int,
     questions: int = 6,
     others: tuple[int, ...] = (0, 0, 1, 2),
+    evenly: bool = False,
 ) -> Sample:
     """`frames` pictures: one shape that moves or stays, and some that stay.
 
-    others: how many stay, each as likely.
+    others: how many stay, each as likely. evenly: what moves is asked as early as where to.
     """
     width, height = grid[1] * BLOCK, grid[0] * BLOCK
     names = list(COLOURS)
@@ -78,30 +81,39 @@ def clip(
         frame = to_grid(image, grid)
         pictures.append(add_noise(rng, frame, noise) if noise else frame)
         marks.append(mark.array)
-    dialog = clip_dialog(rng, things[0][0], things[0][1], direction, questions)
+    kind, colour, *_, path = things[0]
+    first, last = ((x / width - 0.5, y / height - 0.5) for x, y in (path[0], path[-1]))
+    dialog = clip_dialog(rng, f"The {colour} {kind}.", direction, (last, first), questions, evenly)
     return Sample(pictures, dialog, np.stack(marks))
 
 
 def clip_dialog(
-    rng: np.random.Generator, kind: str, colour: str, direction: str | None, questions: int
-) -> list[tuple[str, str]]:
+    rng: np.random.Generator,
+    mover: str,
+    direction: str | None,
+    apart: tuple[Vector, Vector],
+    questions: int,
+    evenly: bool = False,
+) -> list[Turn]:
     """Direction, moving or still, what moves; now and then something that no clip answers.
 
-    In random order, where the direction of a moving shape often comes first.
+    In random order, where the direction of a moving shape (evenly: and what moves) often comes
+    first.
     """
     way = direction or "It is not moving."
     dialog = [
-        (ask(rng, phrases.DIRECTION), way),
-        (ask(rng, phrases.MOVING[:2]), "moving" if direction else "still"),
-        (phrases.MOVING[2], "yes" if direction else "no"),
+        Turn(ask(rng, phrases.DIRECTION), way, apart),
+        Turn(ask(rng, phrases.MOVING[:2]), "moving" if direction else "still", apart),
+        Turn(phrases.MOVING[2], "yes" if direction else "no", apart),
     ]
     if direction:
-        dialog.append((ask(rng, phrases.MOVING_SHAPE), f"The {colour} {kind}."))
+        dialog.append(Turn(ask(rng, phrases.MOVING_SHAPE), mover, apart, (apart[0],)))
     if rng.random() < 0.2:
-        dialog.append((ask(rng, phrases.PRICE), DECLINE))
+        dialog.append(Turn(ask(rng, phrases.PRICE), DECLINE))
     if rng.random() < 0.2:
-        dialog.append((ask(rng, phrases.SCENE), "A clip of shapes."))
+        dialog.append(Turn(ask(rng, phrases.SCENE), "A clip of shapes."))
     order = [int(i) for i in rng.permutation(len(dialog))]
     if direction and rng.random() < 0.5:
-        order = sorted(order, key=bool)
+        first = (0, 3) if evenly else (0,)
+        order = sorted(order, key=lambda number: number not in first)
     return [dialog[i] for i in order][:questions]

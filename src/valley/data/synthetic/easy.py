@@ -7,7 +7,16 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from valley.data.synthetic.sample import COLOURS, KINDS, Marks, Sample, add_noise, to_grid
+from valley.data.synthetic.sample import (
+    COLOURS,
+    KINDS,
+    Marks,
+    Sample,
+    Turn,
+    Vector,
+    add_noise,
+    to_grid,
+)
 
 CONTRAST = 60
 """Sum over three channels by which a pixel of the shape differs from the background, of 765."""
@@ -47,18 +56,32 @@ def easy_sample(rng: np.random.Generator, grid: tuple[int, int], questions: int 
     asked = pairs
     if questions == 1 and rng.random() < 0.5:
         asked = tuple(pair for pair in pairs if pair[0].startswith("what")) or pairs
-    chosen = [asked[int(i)] for i in rng.permutation(len(asked))[:questions]]
-    return Sample([frame], chosen, _marks(image, grid, pairs).array[None])
+    middle, marks = _middle(image), Marks(image.size, grid)
+    kind, colour = _told(pairs, KINDS), _told(pairs, tuple(COLOURS))
+    if middle:
+        marks.shape(kind, colour, middle[0] * image.width, middle[1] * image.height)
+    chosen = [
+        Turn(*asked[int(i)], about=_about(asked[int(i)][0], kind, colour, middle))
+        for i in rng.permutation(len(asked))[:questions]
+    ]
+    return Sample([frame], chosen, marks.array[None])
 
 
-def _marks(image: Image.Image, grid: tuple[int, int], pairs: tuple[tuple[str, str], ...]) -> Marks:
-    """The one shape, where its pixels are in the middle, as far as the answers tell what it is."""
+def _middle(image: Image.Image) -> Vector | None:
+    """Where the one shape's pixels are in the middle, in shares of the sides; None without one."""
     pixels = np.asarray(image).astype(int)
     ys, xs = np.nonzero(np.abs(pixels - pixels[0, 0]).sum(-1) > CONTRAST)
-    marks = Marks(image.size, grid)
-    if len(xs):
-        marks.shape(_told(pairs, KINDS), _told(pairs, tuple(COLOURS)), xs.mean(), ys.mean())
-    return marks
+    return (xs.mean() / image.width, ys.mean() / image.height) if len(xs) else None
+
+
+def _about(
+    question: str, kind: str | None, colour: str | None, middle: Vector | None
+) -> tuple[Vector, ...] | None:
+    """The shape's place, unless the question names another; None where that is not known."""
+    if middle is None or kind is None or colour is None:
+        return None
+    named = {*KINDS, *COLOURS} & set(question.rstrip("?").split())
+    return ((middle[0] - 0.5, middle[1] - 0.5),) if named <= {kind, colour} else ()
 
 
 def _told(pairs: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> str | None:

@@ -6,19 +6,21 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from valley.data.synthetic.fonts import load, pick_font
-from valley.data.synthetic.phrases import ask
-from valley.data.synthetic.sample import BLOCK, Marks, Sample, add_noise, to_grid
+from valley.data.synthetic.sample import (
+    BLOCK,
+    NOTHING_ASKED,
+    Marks,
+    Sample,
+    add_noise,
+    to_grid,
+)
 from valley.data.synthetic.words import cased, ink_and_paper, print_colours, random_text, write
-
-# These wordings are not among the tokenizer's template words: the model spells them.
-FIRST = ("What is the first word?", "Read the first word.")
-LAST = ("What is the last word?", "Read the last word.")
 
 
 def page(
     rng: np.random.Generator, grid: tuple[int, int], tracking: float = 0.0, held_out: bool = False
 ) -> Sample:
-    """Lines of unrelated words, numbers and letters; asks for the first and the last.
+    """Lines of unrelated words, numbers and letters; only their marks are learnt.
 
     grid: (rows, columns) of 28-pixel blocks; tracking: additional pixels between characters, and
     between lines.
@@ -27,20 +29,18 @@ def page(
     ink, paper = ink_and_paper(rng) if rng.random() < 0.25 else print_colours(rng)
     image = Image.new("RGB", (width, height), paper)
     canvas = ImageDraw.Draw(image), Marks((width, height), grid)
-    shown: list[str] = []
-    y = float(rng.uniform(1, 8))
+    y, first = float(rng.uniform(1, 8)), True
     while True:
-        path, size = pick_font(rng, held_out), int(rng.integers(11, 25))
+        path, size = pick_font(rng, held_out), int(11 * 3.2 ** rng.random())
         top, bottom = load(path, size).getbbox("Ag$")[1::2]
-        if y + bottom - top > height and shown:
+        if y + bottom - top > height and not first:
             break
-        shown += _line(rng, canvas, (y, width), path, size, ink, tracking)
-        y += bottom - top + float(rng.uniform(2, 8)) + tracking
+        _line(rng, canvas, (y, width), path, size, ink, tracking)
+        y, first = y + bottom - top + float(rng.uniform(2, 8)) + tracking, False
     frame = to_grid(image, grid)
     if rng.random() < 0.3:
         frame = add_noise(rng, frame, float(rng.uniform(1, 8)))
-    dialog = [(ask(rng, FIRST), shown[0]), (ask(rng, LAST), shown[-1])]
-    return Sample([frame], dialog, canvas[1].array[None])
+    return Sample([frame], NOTHING_ASKED, canvas[1].array[None])
 
 
 def _line(
@@ -51,23 +51,19 @@ def _line(
     size: int,
     ink: tuple[int, ...],
     tracking: float,
-) -> list[str]:
-    """Writes texts from left to right until the line is full, at least one; returns them."""
+) -> None:
+    """Writes texts from left to right until the line is full, at least one."""
     (y, width), font = place, load(path, size)
     x = float(rng.uniform(1, 10))
     tops = font.getbbox("Ag$")[1]
-    shown: list[str] = []
     for attempt in range(12):
-        text = random_text(rng)
-        written = cased(rng, text)
+        written = cased(rng, random_text(rng))
         left, top, right, _ = font.getbbox(written)
         if x + right - left + tracking * len(written) > width:
             if attempt == 0:
-                written = text = text[:2]
+                written = written[:2]
             else:
                 break
         # All texts of a line stand on one base line.
         write(*canvas, written, (x, y + top - tops), path, size, ink, tracking)
-        shown.append(text)
         x += right - left + tracking * len(written) + size * float(rng.uniform(0.3, 0.9))
-    return shown

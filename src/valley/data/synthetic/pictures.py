@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from valley.data.synthetic import phrases
 from valley.data.synthetic.phrases import DECLINE, ask
-from valley.data.synthetic.sample import BLOCK, COLOURS, KINDS, Marks, Sample, pick, to_grid
+from valley.data.synthetic.sample import BLOCK, COLOURS, KINDS, Marks, Sample, Turn, pick, to_grid
 
 CLIPART = Path("/usr/share/openclipart/png")
 WALLPAPERS = Path("/usr/share/wallpapers")
@@ -163,7 +163,7 @@ def out_of_domain_question(rng: np.random.Generator) -> str:
 def unknown_picture(rng: np.random.Generator, grid: tuple[int, int], questions: int = 3) -> Sample:
     """A picture whose every question is declined."""
     frame = to_grid(any_picture(rng, (grid[1] * BLOCK, grid[0] * BLOCK)), grid)
-    dialog = [(out_of_domain_question(rng), DECLINE) for _ in range(questions)]
+    dialog = [Turn(out_of_domain_question(rng), DECLINE) for _ in range(questions)]
     size = (grid[1] * BLOCK, grid[0] * BLOCK)
     marks = Marks(size, grid)
     marks.picture((0, 0, *size))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -32,9 +32,25 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 
 KINDS = ("circle", "square", "rectangle", "triangle", "star", "diamond", "cross", "ring")
 """Names of the drawn shapes."""
+PLURALS = tuple("crosses" if kind == "cross" else f"{kind}s" for kind in KINDS)
+THINGS = ("shape", "shapes", "objects")
+"""What shapes of any kind are called."""
 
-MARK_SLOTS = 4
-"""Marks for each patch: left character, right character, shape kind, shape colour."""
+ROLES = (
+    *("word", "title", "second", "price", "discount", "rating"),
+    *("in stock", "out of stock", "old price", "other"),
+)
+"""What a text is for; "second" is the second word of a title."""
+
+SPELLED = ROLES[:6]
+"""Roles whose texts are answers, to be spelled out."""
+
+LONGEST = 9
+"""Characters of a text whose order is told."""
+
+MARK_SLOTS = 7
+"""Marks for each patch: left character, right character, shape kind, shape colour, the number of
+the left and of the right character in its text (0: not to be spelled), role of the text."""
 
 PICTURE = len(KINDS) + 1
 """In place of a kind: the patch is part of a photograph, clip art or a texture."""
@@ -42,19 +58,52 @@ PICTURE = len(KINDS) + 1
 UNKNOWN = 255
 """In any slot: nobody labelled what is there."""
 
+Vector = tuple[float, float]
+"""x and y, to the right and down."""
+
+
+class Turn(NamedTuple):
+    """A question with its answer.
+
+    apart: where a thing lies and from where it is seen, if the answer hangs on that. about: where
+    the shapes lie that the answer counts, finds or names; None if it does neither or nobody knows.
+    x and y from the middle of the (last) picture, in shares of its sides.
+    """
+
+    question: str
+    answer: str
+    apart: tuple[Vector, Vector] | None = None
+    about: tuple[Vector, ...] | None = None
+
+    @property
+    def shift(self) -> Vector | None:
+        """How far apart the two places lie."""
+        if self.apart is None:
+            return None
+        (x, y), (from_x, from_y) = self.apart
+        return x - from_x, y - from_y
+
+
+NOTHING_ASKED = [Turn("What is written?", "I do not say.")]
+"""The dialog of pictures of which only the marks are learnt."""
+
 
 @dataclass
 class Sample:
     """One picture or clip with its questions.
 
     frames: uint8 arrays of (height, width, 3), all of one size, sides in multiples of 28.
-    dialog: (question, answer) pairs about them, in the order to be asked.
-    marks: uint8 (frames, height / 14, width / 14, 4); 0: nothing there, UNKNOWN: nobody knows.
+    dialog: turns about them, in the order to be asked.
+    marks: uint8 (frames, height / 14, width / 14, MARK_SLOTS); 0: nothing there, UNKNOWN: nobody
+    knows.
+    places: where the things lie whose names fit no other: x and y from the picture's middle, in
+    shares of its sides.
     """
 
     frames: list[np.ndarray]
-    dialog: list[tuple[str, str]]
+    dialog: list[Turn]
     marks: np.ndarray = field(repr=False)
+    places: dict[str, Vector] = field(default_factory=dict)
 
 
 class Marks:
@@ -73,12 +122,20 @@ class Marks:
             return None
         return int(row), int(column), int(column * 2) % 2
 
-    def glyph(self, char: str, x: float, y: float) -> None:
-        """Marks the half patch that holds the centre of a character."""
+    def glyph(self, char: str, x: float, y: float, order: int = 0, role: str = "other") -> None:
+        """Marks the half patch that holds the centre of a character, or the next one if taken.
+
+        order: the character's number in its text, from 1; 0 if it is not to be spelled.
+        """
         cell = self._cell(x, y)
+        if cell and self.array[cell]:
+            cell = self._cell(x + 0.5 / self._scale[0], y) or cell
         index = CHARS.find(char.lower())
         if cell and index >= 0:
-            self.array[cell[0], cell[1], cell[2]] = index + 1
+            row, column, half = cell
+            self.array[cell] = index + 1
+            self.array[row, column, 4 + half] = order
+            self.array[row, column, 6] = ROLES.index(role) + 1
 
     def shape(self, kind: str | None, colour: str | None, x: float, y: float) -> None:
         """Marks the patch that holds the centre of a shape; None where it is not known."""
@@ -95,7 +152,8 @@ class Marks:
         """
         left, right = (round(x * self._scale[0]) for x in box[::2])
         top, bottom = (round(y * self._scale[1]) for y in box[1::2])
-        self.array[top:bottom, left:right] = (UNKNOWN, UNKNOWN, PICTURE, UNKNOWN)
+        self.array[top:bottom, left:right] = UNKNOWN
+        self.array[top:bottom, left:right, 2] = PICTURE
 
 
 def to_grid(image: Image.Image, grid: tuple[int, int]) -> np.ndarray:

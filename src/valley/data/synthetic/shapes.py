@@ -13,8 +13,11 @@ from valley.data.synthetic.sample import (
     BLOCK,
     COLOURS,
     KINDS,
+    PLURALS,
     Marks,
     Sample,
+    Turn,
+    Vector,
     add_noise,
     jitter,
     pick,
@@ -114,8 +117,12 @@ def shape_scene(
     held_out: bool = False,
     scale: float | None = None,
     number: int | None = None,
+    evenly: bool = False,
 ) -> Sample:
-    """A scene of `number` shapes, else 0 to 9, mostly 1 to 5, with several questions."""
+    """A scene of `number` shapes, else 0 to 9, mostly 1 to 5, with several questions.
+
+    evenly: questions of all kinds about equally often, not where and how many first.
+    """
     scale = scale or (1.0 if rng.random() < 0.6 else float(rng.uniform(0.8, 2.2)))
     if number is None:
         number = int(rng.integers(1, 6)) if rng.random() < 0.85 else int(rng.integers(0, 10))
@@ -123,37 +130,70 @@ def shape_scene(
     frame = to_grid(image, grid)
     if rng.random() < 0.3:
         frame = add_noise(rng, frame, float(rng.uniform(1, 8)))
-    return Sample([frame], scene_dialog(rng, things, back, questions), marks.array[None])
+    turns = scene_dialog(rng, things, back, questions, evenly)
+    dialog = [_in_shares(turn, image.size) for turn in turns]
+    return Sample([frame], dialog, marks.array[None], places(things, image.size))
+
+
+def places(things: list[Thing], size: tuple[int, int]) -> dict[str, Vector]:
+    """Where the things lie whose kind, or kind and colour, no other has (see `Sample`)."""
+    found = {}
+    for kind, colour, x, y in things:
+        for name, same in ((kind, 1), (f"{colour} {kind}", 2)):
+            if sum(t[0] == kind and (same == 1 or t[1] == colour) for t in things) == 1:
+                found[name] = _share((x, y), size)
+    return found
+
+
+def _share(xy: Vector, size: tuple[int, int]) -> Vector:
+    """From drawing pixels to shares of the sides, from the middle."""
+    return xy[0] / size[0] - 0.5, xy[1] / size[1] - 0.5
+
+
+def _in_shares(turn: Turn, size: tuple[int, int]) -> Turn:
+    apart = turn.apart and (_share(turn.apart[0], size), _share(turn.apart[1], size))
+    about = None if turn.about is None else tuple(_share(xy, size) for xy in turn.about)
+    return turn._replace(apart=apart, about=about)
+
+
+def _at(things: list[Thing]) -> tuple[Vector, ...]:
+    return tuple(thing[2:4] for thing in things)
 
 
 def scene_dialog(
-    rng: np.random.Generator, things: list[Thing], back: str, questions: int
-) -> list[tuple[str, str]]:
-    """`questions` different kinds of questions; the hard ones, where and how many, come early."""
+    rng: np.random.Generator, things: list[Thing], back: str, questions: int, evenly: bool = False
+) -> list[Turn]:
+    """`questions` different kinds of questions; the hard ones, where and how many, come early.
+
+    Places are in drawing pixels.
+    """
     makers = [where, count_all, count_some, is_side, colour_of, shape_of, present]
-    hardness = rng.random(len(makers)) * np.array([3.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    often = (1.5, 1.5, 1.5, 1, 1, 1, 1) if evenly else (3, 2, 1, 1, 1, 1, 1)
+    hardness = rng.random(len(makers)) * np.array(often, float)
     order = [makers[int(i)] for i in np.argsort(-hardness)]
-    dialog = [pair for make in order if (pair := make(rng, things)) is not None]
+    dialog = [turn for make in order if (turn := make(rng, things)) is not None]
     if rng.random() < 0.1:
-        dialog.insert(0, (ask(rng, phrases.BACKGROUND), back))
+        dialog.insert(0, Turn(ask(rng, phrases.BACKGROUND), back))
     if rng.random() < 0.1:
-        dialog.insert(0, (ask(rng, phrases.SCENE), "Colored shapes."))
+        dialog.insert(0, Turn(ask(rng, phrases.SCENE), "Colored shapes."))
     return dialog[:questions]
 
 
-def count_all(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str]:
+def count_all(rng: np.random.Generator, things: list[Thing]) -> Turn:
     """How many shapes in all."""
-    return ask(rng, phrases.COUNT), str(len(things))
+    return Turn(ask(rng, phrases.COUNT), str(len(things)), about=_at(things))
 
 
-def count_some(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str]:
+def count_some(rng: np.random.Generator, things: list[Thing]) -> Turn:
     """How many of one kind or one colour."""
     if rng.random() < 0.5:
         kind = pick(rng, things)[0] if things and rng.random() < 0.75 else pick(rng, KINDS)
-        plural = {"cross": "crosses"}.get(kind, kind + "s")
-        return ask(rng, phrases.COUNT_OF, plural), str(sum(t[0] == kind for t in things))
+        plural = PLURALS[KINDS.index(kind)]
+        same = [t for t in things if t[0] == kind]
+        return Turn(ask(rng, phrases.COUNT_OF, plural), str(len(same)), about=_at(same))
     colour = pick(rng, things)[1] if things and rng.random() < 0.75 else pick(rng, list(COLOURS))
-    return ask(rng, phrases.COUNT_OF, f"{colour} shapes"), str(sum(t[1] == colour for t in things))
+    same = [t for t in things if t[1] == colour]
+    return Turn(ask(rng, phrases.COUNT_OF, f"{colour} shapes"), str(len(same)), about=_at(same))
 
 
 def _unique(things: list[Thing]) -> list[tuple[str, Thing]]:
@@ -176,7 +216,10 @@ def _side(a: Thing, b: Thing) -> str | None:
     return None
 
 
-def _pair(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str, str] | None:
+def _pair(
+    rng: np.random.Generator, things: list[Thing]
+) -> tuple[str, str, str, tuple[Vector, Vector]] | None:
+    """Names of two things, the side of the second on which the first lies, and their places."""
     named = _unique(things)
     for _ in range(8):
         if len(named) < 2:
@@ -184,31 +227,32 @@ def _pair(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str, str]
         first, second = (named[int(i)] for i in rng.permutation(len(named))[:2])
         side = _side(first[1], second[1])
         if side:
-            return first[0], second[0], side
+            return first[0], second[0], side, (first[1][2:4], second[1][2:4])
     return None
 
 
-def where(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str] | None:
+def where(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     """left, right, above or below; declines when one of the two is not there."""
     pair = _pair(rng, things)
     if pair is None:
         return None
-    first, second, side = pair
+    first, second, side, apart = pair
     if rng.random() < 0.06:
-        return ask(rng, phrases.WHERE, _absent(rng, things), second), DECLINE
-    return ask(rng, phrases.WHERE, first, second), side
+        return Turn(ask(rng, phrases.WHERE, _absent(rng, things), second), DECLINE)
+    return Turn(ask(rng, phrases.WHERE, first, second), side, apart)
 
 
-def is_side(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str] | None:
+def is_side(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     """Yes or no: is one thing left of, right of, above or below another?"""
     pair = _pair(rng, things)
     if pair is None:
         return None
-    first, second, side = pair
+    first, second, side, apart = pair
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}[side]
     asked = side if rng.random() < 0.5 else opposite
     words = phrases.SIDE_WORDS[asked]
-    return ask(rng, phrases.IS_SIDE, first, words, second), "yes" if asked == side else "no"
+    answer = "yes" if asked == side else "no"
+    return Turn(ask(rng, phrases.IS_SIDE, first, words, second), answer, apart)
 
 
 def _absent(rng: np.random.Generator, things: list[Thing]) -> str:
@@ -218,31 +262,32 @@ def _absent(rng: np.random.Generator, things: list[Thing]) -> str:
             return f"{colour} {kind}"
 
 
-def colour_of(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str] | None:
+def colour_of(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     """The colour of the only shape of its kind; declines for a kind that is not there."""
     kinds = [k for k in KINDS if all(t[0] != k for t in things)]
     if kinds and rng.random() < 0.12:
-        return ask(rng, phrases.COLOUR_OF, pick(rng, kinds)), DECLINE
+        return Turn(ask(rng, phrases.COLOUR_OF, pick(rng, kinds)), DECLINE, about=())
     single = [t for t in things if sum(t[0] == o[0] for o in things) == 1]
     if not single:
         return None
     thing = pick(rng, single)
     name = "shape" if len(things) == 1 and rng.random() < 0.5 else thing[0]
-    return ask(rng, phrases.COLOUR_OF, name), thing[1]
+    return Turn(ask(rng, phrases.COLOUR_OF, name), thing[1], about=_at([thing]))
 
 
-def shape_of(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str] | None:
+def shape_of(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     """The kind of the only shape of its colour."""
     single = [t for t in things if sum(t[1] == o[1] for o in things) == 1]
     if not single:
         return None
     thing = pick(rng, single)
-    return ask(rng, phrases.SHAPE_OF, thing[1]), thing[0]
+    return Turn(ask(rng, phrases.SHAPE_OF, thing[1]), thing[0], about=_at([thing]))
 
 
-def present(rng: np.random.Generator, things: list[Thing]) -> tuple[str, str]:
+def present(rng: np.random.Generator, things: list[Thing]) -> Turn:
     """Yes or no: is there a red circle?"""
     if things and rng.random() < 0.5:
-        thing = pick(rng, things)
-        return ask(rng, phrases.PRESENT, f"{thing[1]} {thing[0]}"), "yes"
-    return ask(rng, phrases.PRESENT, _absent(rng, things)), "no"
+        kind, colour = pick(rng, things)[:2]
+        same = [t for t in things if t[:2] == (kind, colour)]
+        return Turn(ask(rng, phrases.PRESENT, f"{colour} {kind}"), "yes", about=_at(same))
+    return Turn(ask(rng, phrases.PRESENT, _absent(rng, things)), "no", about=())

@@ -15,6 +15,7 @@ from valley.data.synthetic.sample import (
     CHARS,
     COLOURS,
     KINDS,
+    NOTHING_ASKED,
     Marks,
     Sample,
     jitter,
@@ -23,9 +24,6 @@ from valley.data.synthetic.sample import (
 )
 from valley.data.synthetic.shapes import draw_shape
 from valley.data.synthetic.words import ink_and_paper, print_colours, write
-
-NOTHING_ASKED = [("What is written?", "I do not say.")]
-"""Only the marks of a sheet are learnt."""
 
 
 def glyph_sheet(rng: np.random.Generator, grid: tuple[int, int], spread: float) -> Sample:

@@ -12,7 +12,16 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from valley.data.synthetic import phrases
 from valley.data.synthetic.fonts import load, pick_font
-from valley.data.synthetic.sample import BLOCK, Marks, Sample, add_noise, to_grid
+from valley.data.synthetic.sample import (
+    BLOCK,
+    LONGEST,
+    SPELLED,
+    Marks,
+    Sample,
+    Turn,
+    add_noise,
+    to_grid,
+)
 
 WORD_LIST = Path("/usr/share/dict/american-english")
 """Word list of Debian's `wamerican` (SCOWL, public domain and BSD-like)."""
@@ -79,10 +88,13 @@ def write(
     size: int,
     fill: tuple[int, ...],
     tracking: float = 0.0,
+    role: str = "word",
+    answer: str | None = None,
 ) -> tuple[float, float, float, float]:
     """Draws one line with its ink's top left at `xy`, marks its glyphs, returns its ink box.
 
-    tracking: pixels between characters besides the font's own.
+    tracking: pixels between characters besides the font's own; answer: the part of the text that
+    has the role, if it is not the whole.
     """
     font = load(path, size)
     left, top, right, bottom = font.getbbox(text)
@@ -91,14 +103,33 @@ def write(
         draw.text((x, y), text, font=font, fill=fill)
     middle = y + (top + bottom) / 2
     before = 0.0
+    spelling = spelled(text, role, answer)
     for index, char in enumerate(text):
         after = font.getlength(text[: index + 1])
         shift = x + index * tracking
         if tracking:
             draw.text((shift + before, y), char, font=font, fill=fill)
-        marks.glyph(char, shift + (before + after) / 2, middle)
+        marks.glyph(char, shift + (before + after) / 2, middle, *spelling[index])
         before = after
     return x + left, y + top, x + right + tracking * (len(text) - 1), y + bottom
+
+
+def spelled(text: str, role: str, answer: str | None = None) -> list[tuple[int, str]]:
+    """The number in its word (0: not to be spelled) and the role of each character."""
+    start = text.lower().index(answer.lower()) if answer else 0
+    end = start + len(answer or text)
+    found: list[tuple[int, str]] = []
+    order = 0
+    for index, char in enumerate(text):
+        order = 0 if char == " " or index == start else order
+        if char == " " and role == "title":
+            role = "second"
+        order += char != " "
+        if not start <= index < end:
+            found.append((0, "other"))
+        else:
+            found.append((order if role in SPELLED and order <= LONGEST else 0, role))
+    return found
 
 
 def fitting_size(
@@ -115,9 +146,9 @@ def word_strip(
     grid: tuple[int, int],
     held_out: bool = False,
     scale: float | None = None,
-    longest: int = 9,
+    longest: int = LONGEST,
 ) -> Sample:
-    """One word on plain paper that fills much of the strip.
+    """One word on plain paper, as large as 60 to 100 % of what the strip holds.
 
     grid: (rows, columns) of 28-pixel blocks; scale: drawing pixels for each final pixel; longest:
     characters after which the text is cut.
@@ -130,17 +161,16 @@ def word_strip(
     text = random_text(rng, held_out)[:longest]
     shown = cased(rng, text)
     path = pick_font(rng, held_out)
-    most = 46 if grid[0] < 3 else 90
-    largest = int(min(height, rng.uniform(13, most) * scale))
-    size = fitting_size(path, shown, width * 0.96, height * 0.92, largest)
+    fitting = fitting_size(path, shown, width * 0.96, height * 0.92, round(2 * height))
+    size = round(fitting * rng.uniform(0.6, 1.0))
     box = load(path, size).getbbox(shown)
     free = width - (box[2] - box[0]), height - (box[3] - box[1])
     xy = (max(0, free[0]) * rng.random(), max(0, free[1]) * rng.random())
     write(ImageDraw.Draw(image), marks, shown, xy, path, size, ink)
     frame = _disturb(rng, image, grid)
-    dialog = [(phrases.ask(rng, phrases.WORD), text)]
+    dialog = [Turn(phrases.ask(rng, phrases.WORD), text)]
     if rng.random() < 0.03:
-        dialog = [(phrases.ask(rng, phrases.SCENE), "A word.")]
+        dialog = [Turn(phrases.ask(rng, phrases.SCENE), "A word.")]
     return Sample([frame], dialog, marks.array[None])
 
 
