@@ -94,7 +94,7 @@ def scenes(folder: Path, number: int, seed: int) -> Iterator[Sample]:
         path = folder / f"{index:03}.png"
         Image.fromarray(drawn.frames[0]).save(path)
         turns = []
-        for place, (question, answer) in enumerate(drawn.dialog):
+        for place, (question, answer, *_) in enumerate(drawn.dialog):
             media = [] if place else [ImagePart(str(path))]
             turns += [Message.of("user", *media, question), Message.of("assistant", answer)]
         yield Sample(tuple(turns), id=f"{folder.name}-{index:03}")

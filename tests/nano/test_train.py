@@ -56,25 +56,26 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_stopped_run_continues_bit_equal(run: Any, tmp_path: Path) -> None:
-    straight = run(tmp_path / "a")
+    half = "--share", "0.5"
+    straight = run(tmp_path / "a", *half)
     for stage in STAGES:
-        run(tmp_path / "b", "--stage", stage, "--stop", "2")
-        run(tmp_path / "b", "--stage", stage)
+        run(tmp_path / "b", *half, "--stage", stage, "--stop", "1")
+        run(tmp_path / "b", *half, "--stage", stage)
     first = load_file(straight / "model.safetensors")
     second = load_file(tmp_path / "b/out/model.safetensors")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     for stage in STAGES:
         rows = (tmp_path / f"b/work/{stage}.jsonl").read_text().splitlines()
-        assert [json.loads(row)["step"] for row in rows] == [1, 2, 3, 4]
-    other = run(tmp_path / "c", "--seed", "2")
+        assert [json.loads(row)["step"] for row in rows] == [1, 2]
+    other = run(tmp_path / "c", "--seed", "2", "--share", "0.25")
     third = load_file(other / "model.safetensors")
     assert any(not torch.equal(first[name], third[name]) for name in first)
 
 
 def test_each_stage_moves_its_own_parts(run: Any, tmp_path: Path) -> None:
     """A stage leaves other parts alone and begins with what earlier ones made."""
-    run(tmp_path)
+    run(tmp_path, "--share", "0.5")
     see, look, tell, ask = (
         torch.load(tmp_path / f"work/{name}.pt", weights_only=True)["trainer"] for name in STAGES
     )
@@ -127,7 +128,7 @@ def test_training_learns(
     )
     if stage != "see":
         run(tmp_path, "--stage", "see", "--share", "0.25")
-    run(tmp_path, "--stage", stage, "--share", "10")
+    run(tmp_path, "--stage", stage, "--share", "6")
     rows = [json.loads(row) for row in (tmp_path / f"work/{stage}.jsonl").read_text().splitlines()]
     if stage == "see":
         assert rows[-1]["word char"] > rows[0]["word char"] + 0.5
