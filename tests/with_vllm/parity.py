@@ -142,7 +142,7 @@ def test_what_a_request_may_ask_for(engine: Engine) -> None:
     raw = engine.answers[1].reply.raw
     stop = raw[len(raw) // 2 :][:3]
     schema = '{"type": "array", "items": {"const": 7}, "minItems": 3, "maxItems": 3}'
-    drawn = replace(SAMPLING, temperature=1.5, top_k=50, top_p=0.9, seed=5, max_new_tokens=6)
+    drawn = replace(SAMPLING, temperature=2.0, top_k=50, top_p=1.0, seed=5, max_new_tokens=6)
     ask = Ask(REQUESTS[1], SAMPLING)
     stopped, held, first, again = engine.run(
         replace(ask, sampling=replace(SAMPLING, stop=(stop,))),
