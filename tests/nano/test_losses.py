@@ -23,6 +23,7 @@ from valley.nano.batches import OPENING, Group, blocks_at, collate
 from valley.nano.codes import HALVES
 from valley.nano.looks import (
     COMPARING_LAYER,
+    MANY,
     POINTING_LAYER,
     SPELLING_LAYERS,
     begin_to_copy,
@@ -356,6 +357,8 @@ def test_what_is_counted_found_or_named_is_looked_at(kind: str, frames: int, dra
         assert set(weights[first].nonzero()[:, 0].tolist()) == {0, *at.tolist()}
         if turn.answer.isdigit():
             assert int(turn.answer) == number
+        share = shown_to(group, MANY)[first, 1:].sum()
+        torch.testing.assert_close(share, torch.tensor(number / (number + MANY)))
         first += length
 
 
@@ -364,8 +367,8 @@ def test_answers_look_at_the_word_by_which_shapes_are_asked_for() -> None:
     scene = [("star", "red", 10.0, 10.0), ("ring", "blue", 70.0, 60.0)]
     sample = shape_scene(np.random.default_rng(0), (3, 4))
     for question, answer, word in (
-        ("What color is the star?", "red", " star"),
-        ("Which shape is blue?", "ring", " blue"),
+        ("What color is the star?", "Red", " star"),
+        ("Which shape is blue?", "Ring", " blue"),
         ("How many red shapes are in the picture?", "1", " shapes"),
         ("Count the crosses.", "0", " crosses"),
     ):

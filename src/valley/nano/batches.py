@@ -159,8 +159,22 @@ def plan_see(rng: np.random.Generator, progress: float) -> Plan:
 
 
 def plan_look(rng: np.random.Generator, progress: float) -> Plan:
-    """The pictures with which `plan_see` ends."""
-    return plan_see(rng, 1.0)
+    """Mostly text, which takes longest, on cards of all sizes."""
+    small = _random_grid(rng, 12, 45, 5.0)
+    card, cards = (small, 12) if rng.random() < 0.4 else (_random_grid(rng, 45, 96, 5.0), 5)
+    scene = _random_grid(rng, 9, 36, 2.0) if rng.random() < 0.3 else pick(rng, SCENES)
+    plan: Plan = [
+        ("sheet", partial(glyph_sheet, spread=1.0), (3, 4), 4),
+        ("page", page, pick(rng, PAGES), 12),
+        ("shape", shape_scene, scene, 6),
+        ("clip", partial(clip, frames=2), pick(rng, FRAMES), 3),
+        ("easy", easy_sample, (3, 3), 3),
+        ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 3),
+        ("card", card_sample, card, cards),
+        ("word", word_strip, pick(rng, STRIPS[:3]), 10),
+        ("word", word_strip, pick(rng, STRIPS[3:]), 10),
+    ]
+    return every_other(rng, plan)
 
 
 def plan_tell(rng: np.random.Generator, progress: float) -> Plan:
@@ -193,7 +207,7 @@ def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
     scenes = 24 if scene[0] * scene[1] < 21 else 12
     frames = 8 if rng.random() < 0.4 else 4
     clips = partial(clip, frames=frames, questions=2, evenly=True)
-    large = rng.random() < 0.4
+    large = rng.random() < 0.6
     card = _random_grid(rng, 45, 96, 5.0) if large else _random_grid(rng, 12, 45, 5.0)
     return [
         ("word", word_strip, pick(rng, STRIPS[:3]), 20),

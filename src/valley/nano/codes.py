@@ -86,6 +86,7 @@ class Codes(nn.Module):
     thing: Tensor
     colours: Tensor
     text: Tensor
+    amount: Tensor
 
     def __init__(self, width: int, length: float = 0.5) -> None:
         super().__init__()
@@ -121,7 +122,8 @@ class Codes(nn.Module):
         }
         waves = torch.stack([next(rest) for _ in range(2 * WAVES * HALVES)])
         tables["orders"] = order_waves() @ waves.view(HALVES, 2 * WAVES, width)
-        tables["letter"], tables["text"] = (F.normalize(next(rest), dim=-1) for _ in range(2))
+        for name in ("letter", "text", "amount"):
+            tables[name] = F.normalize(next(rest), dim=-1)
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
 
@@ -151,10 +153,12 @@ class Codes(nn.Module):
         another: without, no query is the same whatever was said, and the decoder hardly learns to
         count what it said.
         """
-        words = [*CHARS, *(f" {name}" for name in (*KINDS, *PLURALS, *COLOURS, *THINGS))]
+        names = [*KINDS, *COLOURS]
+        words = [*CHARS, *(f" {name}" for name in (*PLURALS, *THINGS, *names))]
+        words += [name.capitalize() for name in names]
         letters, kinds = self.alphabet @ self.words, self.kinds[1:PICTURE]
-        things = self.thing.expand(len(THINGS), -1)
-        codes = torch.cat([letters, kinds, kinds, self.colours[1:], things])
+        things, both = self.thing.expand(len(THINGS), -1), torch.cat([kinds, self.colours[1:]])
+        codes = torch.cat([letters, kinds, things, both, both])
         length = embedding.weight.norm(dim=-1).mean() / codes.norm(dim=-1, keepdim=True)
         for word, row in zip(words, codes * length, strict=True):
             (token,) = tokenizer.encode(word)

@@ -55,9 +55,9 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("see", plan_see, 1000, 2e-3, SEES, gives_alphabet=True, decay_from=1.0),
-        Stage("look", plan_look, 1000, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
+        Stage("look", plan_look, 1300, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
         Stage("tell", plan_tell, 600, 1e-3, SAYS, ("see",), decay_from=0.15),
-        Stage("ask", plan_ask, 370, 7e-4, SEES + WRITES + SAYS, ("look", "tell"), decay_from=0.1),
+        Stage("ask", plan_ask, 300, 4e-4, WRITES + SAYS, ("look", "tell"), decay_from=0.1),
     )
 }
 ROUNDS = (("see",), ("look", "tell"), ("ask",))
