@@ -52,7 +52,8 @@ def right(model: str, samples: Sequence[Sample]) -> float:
     requests = (chat.planner.conversation(sample.messages[:1]) for sample in samples)
     replies = chat.engine.run(requests, Sampling(max_new_tokens=16))
     answers = [sample.messages[-1].text for sample in samples]
-    return sum(r.text == a for r, a in zip(replies, answers, strict=True)) / len(samples)
+    pairs = zip(replies, answers, strict=True)
+    return sum(r.text.lower() == a.lower() for r, a in pairs) / len(samples)
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def test_a_run_says_what_it_was_made_with(data: Path, out: Path) -> None:
     assert record["prompts"] == {"name": "default", "version": "1", "source": DEFAULT.source}
     assert (record["asked"], record["sampling"]["max_new_tokens"]) == (12, 16)
     assert len(texts(out / "POPE" / "replies.jsonl")) == 12
-    assert set(texts(out / "POPE" / "replies.jsonl")) == {"yes", "no"}
+    assert set(texts(out / "POPE" / "replies.jsonl")) == {"Yes", "No"}
 
 
 def test_batches_of_eight_reply_as_single_questions_do(

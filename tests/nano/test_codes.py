@@ -21,7 +21,7 @@ from valley.data.synthetic.sample import (
     Marks,
 )
 from valley.model.files import NANO
-from valley.nano.codes import Codes, order_waves, shape_places
+from valley.nano.codes import FAINT, PATCHES, SPREAD, Codes, order_waves, shape_places
 from valley.nano.losses import NOISE
 
 
@@ -139,13 +139,61 @@ def test_tokens_are_misread_where_they_are_not_the_codes(codes: Codes) -> None:
     marks = word("lantern5")
     told = codes(marks, (1, 2))
     loss, figures = codes.misread(told, marks)
-    assert figures == {"read": (8, 8), "numbered": (8, 8)}
+    none = {"shaped": (0, 0), "coloured": (0, 0)}
+    assert figures == {"read": (8, 8), "numbered": (8, 8)} | none
     blank, _ = codes.misread(codes.ground.expand_as(told), marks)
     assert loss < 0.5 < blank
     other, figures = codes.misread(codes(word("nretnal5"), (1, 2)), marks)
     assert figures["numbered"] == (8, 8)
     assert figures["read"] == (2, 8)
     assert other > blank
+
+
+def test_shapes_are_misread_by_kind_and_by_colour(codes: Codes) -> None:
+    marks = two_shapes()
+    told = codes(marks, (1, 2))
+    loss, figures = codes.misread(told, marks)
+    assert (figures["shaped"], figures["coloured"]) == ((2, 2), (2, 2))
+    red, blue = (codes.colours[list(COLOURS).index(name) + 1] for name in ("red", "blue"))
+    swapped = told + torch.stack([blue - red, red - blue])
+    other, figures = codes.misread(swapped, marks)
+    assert (figures["shaped"], figures["coloured"]) == ((2, 2), (0, 2))
+    assert other > loss + 1
+    product = Marks((56, 28), (1, 2))
+    product.picture((0, 0, 56, 28))
+    _, figures = codes.misread(told, blocks(product))
+    assert (figures["shaped"], figures["coloured"]) == ((0, 0), (0, 0))
+
+
+def test_what_is_told_unsurely_is_fainter(codes: Codes) -> None:
+    """Each character by a strength of its own, which is FAINT on average."""
+    marks = word("lantern5").expand(400, -1, -1)
+    torch.manual_seed(0)
+    told = codes(marks, (1, 2), unsure=1.0)
+    exact = codes(marks, (1, 2))
+    letters = [CHARS.index(char) + 1 for char in "lant"]
+    for rows in (codes.chars[range(4), letters], codes.orders[range(4), range(1, 5)]):
+        strength = (told - codes.ground)[:, 0] @ rows.T / rows.square().sum(-1)
+        torch.testing.assert_close(strength.mean(0), torch.full((4,), FAINT), atol=0.05, rtol=0)
+        assert strength.std(0).min() > 0.1
+        assert torch.corrcoef(strength.T).sub(torch.eye(4)).abs().max() < 0.2
+    half = codes(marks, (1, 2), unsure=0.5)
+    assert (half - exact).norm() < 0.7 * (told - exact).norm()
+    assert torch.equal(codes(marks, (1, 2)), exact)
+
+
+def test_what_is_told_unsurely_of_shapes_stands_next_to_them_too(codes: Codes) -> None:
+    marks = torch.zeros(900, 9 * PATCHES, MARK_SLOTS, dtype=torch.uint8)
+    marks[:, 4 * PATCHES, 2:4] = torch.tensor([KINDS.index("star") + 1, 1])
+    torch.manual_seed(0)
+    told = codes(marks, (3, 3), unsure=1.0) - codes.ground
+    there = told @ codes.colours[1] / codes.colours[1].square().sum() / FAINT
+    beside = there[:, [1, 3, 5, 7]]
+    assert (beside > 1e-6).sum(1).max() == 1
+    assert not there[:, [0, 2, 6, 8]].any()
+    torch.testing.assert_close(beside.mean(0), torch.full((4,), SPREAD / 8), atol=0.03, rtol=0)
+    corner = codes(marks.roll(-4 * PATCHES, 1), (3, 3), unsure=1.0) - codes.ground
+    assert not (corner @ codes.colours[1])[:, [2, 4, 5, 6, 7, 8]].any()
 
 
 def test_a_shape_is_told_with_kind_colour_and_place(codes: Codes) -> None:

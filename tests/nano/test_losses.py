@@ -23,6 +23,7 @@ from valley.nano.batches import OPENING, Group, blocks_at, collate
 from valley.nano.codes import HALVES
 from valley.nano.looks import (
     COMPARING_LAYER,
+    MANY,
     POINTING_LAYER,
     SPELLING_LAYERS,
     begin_to_copy,
@@ -42,7 +43,7 @@ from valley.nano.losses import (
     distances,
 )
 from valley.nano.shape import attend_to_neighbours, nano_config
-from valley.nano.stages import STAGES, Stage, Tally, group_loss
+from valley.nano.stages import STAGES, UNSURE, Stage, Tally, group_loss
 from valley.processing import ValleyProcessor
 
 NAMES = (
@@ -141,6 +142,22 @@ def test_writing_is_learnt_beside_the_tower_until_all_are_asked(
     assert [bool(g) for g in ask] == [True, True, True]
 
 
+def test_what_is_told_grows_unsure(
+    trainer: Trainer, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    tell = Trainer.tell
+
+    def noted(self: Trainer, group: Group, device: str, unsure: float = 0.0) -> torch.Tensor:
+        told.append(unsure)
+        return tell(self, group, device, unsure)
+
+    monkeypatch.setattr(Trainer, "tell", noted)
+    for progress in (0.0, UNSURE[0], sum(UNSURE) / 2, UNSURE[1], 1.0):
+        group_loss(STAGES["tell"], progress, trainer, group_of("word", (1, 4)), ids, "cpu", Tally())
+    assert told == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])
+
+
 def test_told_pictures_do_not_depend_on_pixels(trainer: Trainer, ids: dict[str, int]) -> None:
     group = group_of("clip", number=2)
     torch.manual_seed(1)
@@ -148,6 +165,9 @@ def test_told_pictures_do_not_depend_on_pixels(trainer: Trainer, ids: dict[str, 
     assert told.shape == (4, 9, 256)
     exact = trainer.codes(group.marks.view(4, -1, MARK_SLOTS), group.grid)
     assert 0.9 * NOISE < float((told - exact).std()) < 1.1 * NOISE
+    unsure = trainer.tell(group, "cpu", 1.0) - exact
+    blank = (exact == trainer.codes.ground).all(-1)
+    assert float(unsure[~blank].std()) > 2 * float(unsure[blank].std())
     group.pixels = torch.zeros_like(group.pixels)
     torch.manual_seed(1)
     assert torch.equal(trainer.tell(group, "cpu"), told)
@@ -206,7 +226,7 @@ def test_names_are_taught_to_look_at_their_things(trainer: Trainer, ids: dict[st
     assert looks.shape == (int(named.sum()), embedded.shape[1])
     # Nothing looks ahead.
     first = int(named.nonzero()[0, 1]) + embedded.shape[1] - group.after.shape[1]
-    assert looks[0, first + 1 :].isinf().all()
+    assert (looks[0, first + 1 :] < -1e30).all()
     assert looks[0, : first + 1].isfinite().all()
 
 
@@ -356,6 +376,8 @@ def test_what_is_counted_found_or_named_is_looked_at(kind: str, frames: int, dra
         assert set(weights[first].nonzero()[:, 0].tolist()) == {0, *at.tolist()}
         if turn.answer.isdigit():
             assert int(turn.answer) == number
+        share = shown_to(group, MANY)[first, 1:].sum()
+        torch.testing.assert_close(share, torch.tensor(number / (number + MANY)))
         first += length
 
 
@@ -364,8 +386,8 @@ def test_answers_look_at_the_word_by_which_shapes_are_asked_for() -> None:
     scene = [("star", "red", 10.0, 10.0), ("ring", "blue", 70.0, 60.0)]
     sample = shape_scene(np.random.default_rng(0), (3, 4))
     for question, answer, word in (
-        ("What color is the star?", "red", " star"),
-        ("Which shape is blue?", "ring", " blue"),
+        ("What color is the star?", "Red", " star"),
+        ("Which shape is blue?", "Ring", " blue"),
         ("How many red shapes are in the picture?", "1", " shapes"),
         ("Count the crosses.", "0", " crosses"),
     ):

@@ -63,7 +63,7 @@ def test_a_word_is_marked_letter_by_letter() -> None:
 
 
 def test_a_moving_shape_moves_where_the_answer_says() -> None:
-    steps = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+    steps = {"Left": (-1, 0), "Right": (1, 0), "Up": (0, -1), "Down": (0, 1)}
     seen = set()
     for seed in range(60):
         sample = clip(np.random.default_rng(seed), (3, 3), 6)
@@ -88,7 +88,7 @@ def test_a_moving_shape_moves_where_the_answer_says() -> None:
 
 def test_counts_and_sides_are_those_of_the_things() -> None:
     rng = np.random.default_rng(0)
-    sides = {"left": (0, -1), "right": (0, 1), "above": (1, -1), "below": (1, 1)}
+    sides = {"Left": (0, -1), "Right": (0, 1), "Above": (1, -1), "Below": (1, 1)}
     checked = 0
     for _ in range(40):
         _, _, things, _ = paint(rng, (5, 5), 4)
@@ -105,7 +105,7 @@ def test_counts_and_sides_are_those_of_the_things() -> None:
         assert (by_name[first][axis] - by_name[second][axis]) * sign > 0, (pair, by_name)
         assert pair.shift == tuple(np.subtract(by_name[first], by_name[second]))
         checked += 1
-        assert is_side(rng, things)[1] in ("yes", "no")
+        assert is_side(rng, things)[1] in ("Yes", "No")
     assert checked > 10
 
 
@@ -126,7 +126,7 @@ def test_a_card_answers_what_it_shows_and_declines_the_rest() -> None:
     assert any(answer.startswith("$") for answer in answers)
     assert any(answer.endswith("%") for answer in answers)
     assert DECLINE in answers
-    assert {"yes", "no"} & set(answers)
+    assert {"Yes", "No"} & set(answers)
 
 
 def test_no_text_of_a_card_is_larger_than_its_price() -> None:

@@ -159,8 +159,22 @@ def plan_see(rng: np.random.Generator, progress: float) -> Plan:
 
 
 def plan_look(rng: np.random.Generator, progress: float) -> Plan:
-    """The pictures with which `plan_see` ends."""
-    return plan_see(rng, 1.0)
+    """Mostly text, which takes longest, on cards of all sizes."""
+    small = _random_grid(rng, 12, 45, 5.0)
+    card, cards = (small, 12) if rng.random() < 0.35 else (_random_grid(rng, 45, 96, 5.0), 6)
+    scene = _random_grid(rng, 9, 36, 2.0) if rng.random() < 0.3 else pick(rng, SCENES)
+    plan: Plan = [
+        ("sheet", partial(glyph_sheet, spread=1.0), (3, 4), 4),
+        ("page", page, pick(rng, PAGES), 12),
+        ("shape", shape_scene, scene, 9),
+        ("clip", partial(clip, frames=2), pick(rng, FRAMES), 4),
+        ("easy", easy_sample, (3, 3), 3),
+        ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 3),
+        ("card", card_sample, card, cards),
+        ("word", word_strip, pick(rng, STRIPS[:3]), 10),
+        ("word", word_strip, pick(rng, STRIPS[3:]), 10),
+    ]
+    return every_other(rng, plan)
 
 
 def plan_tell(rng: np.random.Generator, progress: float) -> Plan:
@@ -173,6 +187,8 @@ def plan_tell(rng: np.random.Generator, progress: float) -> Plan:
     number = 2 if easy else int(rng.integers(2, 6))
     frames = 2 if easy else pick(rng, (2, 4, 4, 8))
     scene = partial(shape_scene, questions=3, evenly=True)
+    small = _random_grid(rng, 12, 45, 4.0)
+    card, cards = (small, 6) if rng.random() < 0.6 else (_random_grid(rng, 45, 96, 5.0), 4)
     clips = partial(clip, frames=frames, questions=1, others=(0,) if easy else (0, 0, 1, 2))
     return [
         ("word", partial(word_strip, longest=longest), pick(rng, STRIPS), 16),
@@ -181,7 +197,7 @@ def plan_tell(rng: np.random.Generator, progress: float) -> Plan:
         ("clip", clips, pick(rng, FRAMES), 48 // frames),
         ("easy", partial(easy_sample, questions=2), (3, 3), 20),
         ("unknown", unknown_picture, _random_grid(rng, 9, 24, 2.5), 1),
-        ("card", partial(card_sample, questions=4), _random_grid(rng, 12, 45, 4.0), 6),
+        ("card", partial(card_sample, questions=4), card, cards),
     ]
 
 
@@ -193,7 +209,7 @@ def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
     scenes = 24 if scene[0] * scene[1] < 21 else 12
     frames = 8 if rng.random() < 0.4 else 4
     clips = partial(clip, frames=frames, questions=2, evenly=True)
-    large = rng.random() < 0.4
+    large = rng.random() < 0.6
     card = _random_grid(rng, 45, 96, 5.0) if large else _random_grid(rng, 12, 45, 5.0)
     return [
         ("word", word_strip, pick(rng, STRIPS[:3]), 20),
@@ -202,7 +218,7 @@ def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
         ("shape", partial(shape_scene, questions=3, evenly=True), scene, scenes),
         ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 4),
         ("clip", clips, pick(rng, FRAMES), 32 // frames),
-        ("card", partial(card_sample, questions=3), card, 5 if large else 12),
+        ("card", partial(card_sample, questions=5), card, 6 if large else 12),
         ("page", page, pick(rng, PAGES), 4),
     ]
 

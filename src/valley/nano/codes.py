@@ -34,6 +34,14 @@ SHARPNESS = 40.0
 """Of the choice between the codes of characters or numbers; an exact code scores a quarter."""
 WAVES = 3
 """Frequencies that tell a character's number in its text; near numbers have near codes."""
+FAINT = 0.7
+"""Mean strength at which a tower that is not sure tells a thing."""
+SURE = 5.0
+"""How close to the mean the strengths are: the two parameters of their beta distribution add up."""
+SPREAD = 0.9
+"""At most so much of a shape stands in a neighbouring block too; half of it on average."""
+STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0))
+"""To neighbouring blocks (down, right)."""
 
 
 def order_waves() -> Tensor:
@@ -68,6 +76,27 @@ def spelled_halves(found: Tensor) -> tuple[Tensor, Tensor]:
     return found[..., :2].flatten(2) * (order > 0), order
 
 
+def faintly(codes: Tensor, unsure: float) -> Tensor:
+    """Sums of codes (..., things, width), each weakened at random as far as a tower is unsure."""
+    if not unsure:
+        return codes.sum(-2)
+    strength = torch.distributions.Beta(SURE * FAINT, SURE * (1 - FAINT)).sample(codes.shape[:-1])
+    return torch.einsum("...tw,...t->...w", codes, 1 - unsure * (1 - strength.to(codes)))
+
+
+def spread(shapes: Tensor, grid: tuple[int, int], unsure: float) -> Tensor:
+    """What of shapes (pictures, blocks, width) stands in a block next to theirs, any of four."""
+    shapes = shapes.unflatten(1, grid)
+    away = torch.randint(len(STEPS), shapes.shape[:3]).to(shapes.device)
+    shares = unsure * SPREAD * torch.rand(shapes.shape[:3]).to(shapes)
+    total = torch.zeros_like(shapes)
+    for number, (down, right) in enumerate(STEPS):
+        moved = F.pad(shapes * (shares * (away == number))[..., None], (0, 0, 1, 1, 1, 1))
+        moved = moved.roll((down, right), (1, 2))
+        total = total + moved[:, 1:-1, 1:-1]
+    return total.flatten(1, 2)
+
+
 class Codes(nn.Module):
     """Fixed directions at right angles, the same for every training run.
 
@@ -86,6 +115,7 @@ class Codes(nn.Module):
     thing: Tensor
     colours: Tensor
     text: Tensor
+    amount: Tensor
 
     def __init__(self, width: int, length: float = 0.5) -> None:
         super().__init__()
@@ -121,7 +151,8 @@ class Codes(nn.Module):
         }
         waves = torch.stack([next(rest) for _ in range(2 * WAVES * HALVES)])
         tables["orders"] = order_waves() @ waves.view(HALVES, 2 * WAVES, width)
-        tables["letter"], tables["text"] = (F.normalize(next(rest), dim=-1) for _ in range(2))
+        for name in ("letter", "text", "amount"):
+            tables[name] = F.normalize(next(rest), dim=-1)
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
 
@@ -151,10 +182,12 @@ class Codes(nn.Module):
         another: without, no query is the same whatever was said, and the decoder hardly learns to
         count what it said.
         """
-        words = [*CHARS, *(f" {name}" for name in (*KINDS, *PLURALS, *COLOURS, *THINGS))]
+        names = [*KINDS, *COLOURS]
+        words = [*CHARS, *(f" {name}" for name in (*PLURALS, *THINGS, *names))]
+        words += [name.capitalize() for name in names]
         letters, kinds = self.alphabet @ self.words, self.kinds[1:PICTURE]
-        things = self.thing.expand(len(THINGS), -1)
-        codes = torch.cat([letters, kinds, kinds, self.colours[1:], things])
+        things, both = self.thing.expand(len(THINGS), -1), torch.cat([kinds, self.colours[1:]])
+        codes = torch.cat([letters, kinds, things, both, both])
         length = embedding.weight.norm(dim=-1).mean() / codes.norm(dim=-1, keepdim=True)
         for word, row in zip(words, codes * length, strict=True):
             (token,) = tokenizer.encode(word)
@@ -164,34 +197,50 @@ class Codes(nn.Module):
         embedding.weight[spelling] += length * self.letter
         embedding.weight += 0.75 * length * self.text
 
-    def forward(self, marks: Tensor, grid: tuple[int, int]) -> Tensor:
-        """marks as in `shape_places` -> (pictures, blocks, width): sums of what blocks show."""
+    def forward(self, marks: Tensor, grid: tuple[int, int], unsure: float = 0.0) -> Tensor:
+        """marks as in `shape_places` -> (pictures, blocks, width): sums of what blocks show.
+
+        unsure: from 0 to 1, how much as a tower tells it that has not learnt to the end: every
+        thing more or less faintly, and shapes in a neighbouring block too.
+        """
         found = marks.masked_fill(marks == UNKNOWN, 0).long().unflatten(1, (-1, PATCHES))
-        told = self.ground + self.kinds[found[..., 2]].sum(2)
-        told = told + self.colours[found[..., 3]].sum(2)
         char, order = spelled_halves(found)
         half = torch.arange(HALVES, device=marks.device)
-        told = told + self.chars[half, char].sum(2) + self.orders[half, order].sum(2)
         roles = F.one_hot(found[..., 6], len(ROLES) + 1).unflatten(2, (2, -1)).amax(3)
-        upper, lower = roles.to(told.dtype).unbind(2)
-        told = told + upper @ self.upper + lower @ self.lower
+        upper, lower = roles.to(self.ground.dtype).unbind(2)
         held, places = shape_places(marks, grid)
         number = held.unflatten(1, (-1, PATCHES)).sum(2).clamp(min=1)
         place = places.unflatten(1, (-1, PATCHES)).sum(2) / number[..., None]
-        return told + place @ self.axes
+        shapes = faintly(self.kinds[found[..., 2]] + self.colours[found[..., 3]], unsure)
+        shapes = shapes + faintly((place @ self.axes)[..., None, :], unsure)
+        if unsure:
+            shapes = shapes + spread(shapes, grid, unsure)
+        told = self.ground + shapes + upper @ self.upper + lower @ self.lower
+        told = told + faintly(self.chars[half, char], unsure)
+        return told + faintly(self.orders[half, order], unsure)
 
     def misread(
         self, tokens: Tensor, marks: Tensor
     ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
-        """Cross-entropy of the nearest character and number at each place that has one.
+        """Cross-entropy of the nearest code of everything that is shown and has a name.
 
-        tokens (pictures, blocks, width), marks as in `shape_places`. Squared distances alone make
-        tokens shrink where the tower is not sure. Also returns how many were right, of how many.
+        That is characters and their numbers at each place that has one, and kinds and colours of
+        shapes. tokens (pictures, blocks, width), marks as in `shape_places`. Squared distances
+        alone make tokens shrink where the tower is not sure. Also returns how many were right, of
+        how many.
         """
         found = marks.masked_fill(marks == UNKNOWN, 0).long().unflatten(1, (-1, PATCHES))
         char, order = spelled_halves(found)
-        there, total, figures = order > 0, tokens.new_zeros(()), {}
-        for name, table, wanted in (("read", self.chars, char), ("numbered", self.orders, order)):
+        kind, colour = found[..., 2] * (found[..., 2] != PICTURE), found[..., 3]
+        kinds, colours = (table.expand(PATCHES, -1, -1) for table in (self.kinds, self.colours))
+        total, figures = tokens.new_zeros(()), {}
+        for name, table, wanted in (
+            ("read", self.chars, char),
+            ("numbered", self.orders, order),
+            ("shaped", kinds[:, :PICTURE], kind * (colour > 0)),
+            ("coloured", colours, colour * (kind > 0)),
+        ):
+            there = (order if len(table) == HALVES else wanted) > 0
             scores = torch.einsum("bnw,hcw->bnhc", tokens - self.ground, table[:, 1:])[there]
             target = wanted[there] - 1
             missed = F.cross_entropy(SHARPNESS * scores.float(), target, reduction="sum")

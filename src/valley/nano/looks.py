@@ -27,6 +27,11 @@ NAMING_HEAD = 2
 """Of both layers: in the first it looks from a question's word for shapes at the blocks that show
 them, at each and at NOWHERE with the same weight; in the second from an answer's tokens at that
 word, in clips at the blocks at once."""
+AMOUNT_HEAD = 3
+"""Of the first of these layers: looks from the same word at the same blocks, and so often at
+NOWHERE that the share of the blocks tells how many they are."""
+MANY = 4
+"""So many blocks are looked at as often as NOWHERE."""
 SPELLING_LAYERS = (1, 2)
 """Four heads of each look from before a character at the block that shows it, each only if it
 stands in the head's own half of the block: the first layer's upper halves, the second's lower."""
@@ -76,18 +81,20 @@ def taught_looks(group: Group) -> list[Look]:
         looks.append(Look("spelling", *spelling_head(half), said, tokens))
     layer = POINTING_LAYER if group.pixels.shape[1] == 1 else COMPARING_LAYER
     looks.append(Look("naming", layer, NAMING_HEAD, group.naming, shown_to(group)))
+    if layer == POINTING_LAYER:
+        looks.append(Look("amount", layer, AMOUNT_HEAD, group.naming, shown_to(group, MANY)))
     telling = group.told >= 0
     looks.append(Look("telling", COMPARING_LAYER, NAMING_HEAD, telling, group.told[telling]))
     return [look for look in looks if len(look.tokens)]
 
 
-def shown_to(group: Group) -> Tensor:
+def shown_to(group: Group, nowhere: int = 1) -> Tensor:
     """Weights of what naming tokens are to look at: (naming tokens, length of the sequence)."""
     frames, blocks = group.pixels.shape[1], group.grid[0] * group.grid[1]
     weights = torch.zeros(len(group.shown), first_after(frames, blocks) + group.after.shape[1])
     last = OPENING + (frames - 1) * (blocks + BETWEEN)
     weights[:, last : last + blocks] = group.shown
-    weights[:, NOWHERE] = 1
+    weights[:, NOWHERE] = nowhere
     return weights / weights.sum(1, keepdim=True)
 
 
@@ -114,7 +121,7 @@ def look_scores(decoder: Any, states: tuple[Tensor, ...], looks: list[Look]) -> 
         asked = queries[sample, look.head, token, None]
         scores = (asked @ keys[sample, look.head // shared].mT)[:, 0].float()
         scores = scores * decoder.layers[look.layer].self_attn.scaling
-        found.append(scores.masked_fill(place > token[:, None], -torch.inf))
+        found.append(scores.masked_fill(place > token[:, None], torch.finfo(scores.dtype).min))
     return found
 
 
@@ -155,6 +162,9 @@ def begin_to_copy(decoder: Any, codes: Codes) -> None:
     what = torch.cat([codes.thing[None], kinds, codes.colours[1:]])
     for layer in (POINTING_LAYER, COMPARING_LAYER):
         copy(layer, NAMING_HEAD, 0, what, what)
+    amount = codes.amount[None]
+    copy(POINTING_LAYER, AMOUNT_HEAD, 0, what[:1], amount)
+    copy(COMPARING_LAYER, NAMING_HEAD, len(what), amount, amount)
     begin_to_match(decoder, what[1:], codes.text)
 
 
@@ -170,7 +180,7 @@ def begin_to_match(decoder: Any, what: Tensor, text: Tensor) -> None:
     generator = torch.Generator().manual_seed(11)
     near = torch.linalg.qr(torch.randn(len(what), len(what), generator=generator))[0]
     reading = MATCHING * near[: len(slots)] @ F.normalize(what, dim=-1)
-    for head in (0, NAMING_HEAD):
+    for head in (0, NAMING_HEAD, AMOUNT_HEAD):
         query, key = head * width, head // attention.num_key_value_groups * width
         attention.q_proj.weight[query + slots] = reading
         attention.k_proj.weight[key + slots] = reading

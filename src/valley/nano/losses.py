@@ -60,6 +60,8 @@ SHIFT_WEIGHT = 2.0
 """Of how far apart two places lie, which is read off the layer that compares them."""
 NOISE = 0.02
 """Standard deviation of what is added to told tokens: a tower never tells exactly."""
+UNSURE_NOISE = 0.06
+"""The same where a tower is not sure and something is shown."""
 
 
 @dataclass
@@ -187,10 +189,16 @@ class Trainer(nn.Module):
         patches = group.grid[0] * group.grid[1] * PATCHES
         return group.marks.view(-1, patches, MARK_SLOTS).to(device)
 
-    def tell(self, group: Group, device: str) -> Tensor:
-        """Codes of what a group's pictures show, a little disturbed, in place of their tokens."""
-        told = self.codes(self.marks(group, device), group.grid)
-        return told + NOISE * torch.randn(told.shape).to(device)
+    def tell(self, group: Group, device: str, unsure: float = 0.0) -> Tensor:
+        """Codes of what a group's pictures show, disturbed, in place of their tokens.
+
+        unsure: as `Codes` takes it.
+        """
+        marks = self.marks(group, device)
+        told = self.codes(marks, group.grid, unsure)
+        shown = (marks > 0).unflatten(1, (-1, PATCHES)).any((-1, -2))[..., None]
+        noise = NOISE + unsure * (UNSURE_NOISE - NOISE) * shown
+        return told + noise * torch.randn(told.shape).to(device)
 
     def answer(
         self, tokens: Tensor, group: Group, ids: dict[str, int], device: str

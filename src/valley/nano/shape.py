@@ -23,7 +23,7 @@ of all turns too soon to tell what lies before."""
 
 
 def nano_config(vocabulary: int, token: dict[str, int]) -> Valley2_5Config:
-    """Sizes of the model: about 6.2 million weights."""
+    """Sizes of the model: about 6.3 million weights."""
     text = {
         "model_type": "qwen3",
         "vocab_size": vocabulary,

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from valley.nano.batches import Group, Plan, plan_ask, plan_look, plan_see, plan_tell
+from valley.nano.batches import Group, Plan, plan_ask, plan_look, plan_see, plan_tell, ramp
 from valley.nano.losses import Trainer
 
 SEES = ("model.model.vision_tower.", "head.")
@@ -30,6 +30,9 @@ ANSWER_WEIGHTS = {
 """Weight of each group's mean answer loss where answers and marks are learnt together."""
 SEEN_WEIGHT = 0.3
 """Of marks and of the codes of what is seen, there."""
+
+UNSURE = 0.45, 0.7
+"""Between these shares of its steps, what the decoder is told becomes as unsure as a tower is."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,10 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("see", plan_see, 1000, 2e-3, SEES, gives_alphabet=True, decay_from=1.0),
-        Stage("look", plan_look, 1000, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
+        Stage("see", plan_see, 1200, 2e-3, SEES, gives_alphabet=True, decay_from=1.0),
+        Stage("look", plan_look, 1100, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
         Stage("tell", plan_tell, 600, 1e-3, SAYS, ("see",), decay_from=0.15),
-        Stage("ask", plan_ask, 370, 7e-4, SEES + WRITES + SAYS, ("look", "tell"), decay_from=0.1),
+        Stage("ask", plan_ask, 740, 4e-4, WRITES + SAYS, ("look", "tell"), decay_from=0.1),
     )
 }
 ROUNDS = (("see",), ("look", "tell"), ("ask",))
@@ -112,7 +115,7 @@ def group_loss(
     """The loss of a group after a share of the stage, its figures added to the tally."""
     if stage.trains == SAYS:
         total, weight = torch.zeros((), device=device), 1.0
-        tokens = trainer.tell(group, device)
+        tokens = trainer.tell(group, device, ramp(progress, *UNSURE))
     else:
         alone = not set(SAYS) <= set(stage.trains)
         features, seen = trainer.look(group, device)

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from transformers import AutoTokenizer
+
 from valley.data.synthetic import phrases
-from valley.data.synthetic.sample import COLOURS, KINDS
+from valley.data.synthetic.sample import COLOURS, KINDS, PLURALS
 
 SPECIAL = (
     "<|endoftext|>",
@@ -88,7 +90,7 @@ def byte_symbols() -> list[str]:
 def vocabulary_and_merges() -> tuple[list[str], list[str]]:
     """Tokens in id order (bytes, then merged pieces) and the merges in rank order."""
     words = set(phrases.template_words()) | set(EASY_VQA_WORDS) | set(COLOURS) | set(KINDS)
-    words |= {kind + "s" for kind in KINDS} | {"crosses"}
+    words |= {*PLURALS, *(name.capitalize() for name in (*KINDS, *COLOURS))}
     chains = ["\u0120" + word for word in sorted(words)]
     chains += sorted(word for word in words if word[0].isupper() and len(word) > 1)
     tokens, merges = byte_symbols(), []
@@ -103,8 +105,13 @@ def vocabulary_and_merges() -> tuple[list[str], list[str]]:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Writes vocab.json, merges.txt and tokenizer_config.json, as Qwen2's tokenizer reads them."""
+    """Writes vocab.json, merges.txt and tokenizer_config.json, as Qwen2's tokenizer reads them.
+
+    And tokenizer.json, for readers without transformers.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    fast = folder / "tokenizer.json"
+    fast.unlink(missing_ok=True)
     tokens, merges = vocabulary_and_merges()
     vocabulary = {token: index for index, token in enumerate(tokens)}
     added = {
@@ -138,3 +145,4 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", "utf-8")
     text = json.dumps(config, ensure_ascii=False, indent=2)
     (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")
+    AutoTokenizer.from_pretrained(folder).backend_tokenizer.save(str(fast))

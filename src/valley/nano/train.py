@@ -2,8 +2,8 @@
 
 Four stages. `see`: the tower learns to tell what its patches show, easy pictures first. `look`: it
 goes on, and the connector learns to write that as codes. `tell`: the decoder learns to answer from
-those codes; it needs no tower and runs beside `look`. `ask`: all go on together, pictures and
-answers.
+those codes; it needs no tower and runs beside `look`. `ask`: connector and decoder go on together,
+pictures and answers.
 
 Every batch is a pure function of (seed, step), so a run that was stopped continues with the same
 data; the learning rate depends on the share of planned steps only. Needs the packages that
@@ -36,8 +36,8 @@ from valley.nano.shape import attend_to_neighbours, nano_config
 from valley.nano.stages import (
     ROUNDS,
     SAYS,
-    SEES,
     STAGES,
+    WRITES,
     Stage,
     Tally,
     gathered,
@@ -196,7 +196,7 @@ def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> 
             trainer.codes.take_alphabet(trainer.head.readings())
         if rank == 0 and (done % args.save_every == 0 or done == end):
             save_checkpoint(checkpoint, trainer, optimizers, step=done, wall=wall, cpu=cpu)
-            if set(SEES + SAYS) <= set(stage.trains):
+            if set(WRITES + SAYS) <= set(stage.trains):
                 save_model(args.out, trainer.model)
     if processes > 1:
         dist.destroy_process_group()

@@ -345,7 +345,7 @@ def card_sample(
 
 def card_dialog(rng: np.random.Generator, facts: Facts, questions: int) -> list[Turn]:
     """Questions about the facts, the price often first; what the card leaves out is declined."""
-    stock = None if facts.stock is None else ("yes" if facts.stock else "no")
+    stock = None if facts.stock is None else ("Yes" if facts.stock else "No")
     discount = None if facts.discount is None else f"{facts.discount}%"
     pairs = [
         (phrases.PRICE, facts.price),

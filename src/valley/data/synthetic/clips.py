@@ -100,11 +100,11 @@ def clip_dialog(
     In random order, where the direction of a moving shape (evenly: and what moves) often comes
     first.
     """
-    way = direction or "It is not moving."
+    way = direction.capitalize() if direction else "It is not moving."
     dialog = [
         Turn(ask(rng, phrases.DIRECTION), way, apart),
-        Turn(ask(rng, phrases.MOVING[:2]), "moving" if direction else "still", apart),
-        Turn(phrases.MOVING[2], "yes" if direction else "no", apart),
+        Turn(ask(rng, phrases.MOVING[:2]), "Moving" if direction else "Still", apart),
+        Turn(phrases.MOVING[2], "Yes" if direction else "No", apart),
     ]
     if direction:
         dialog.append(Turn(ask(rng, phrases.MOVING_SHAPE), mover, apart, (apart[0],)))

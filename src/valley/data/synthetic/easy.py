@@ -61,8 +61,8 @@ def easy_sample(rng: np.random.Generator, grid: tuple[int, int], questions: int 
     if middle:
         marks.shape(kind, colour, middle[0] * image.width, middle[1] * image.height)
     chosen = [
-        Turn(*asked[int(i)], about=_about(asked[int(i)][0], kind, colour, middle))
-        for i in rng.permutation(len(asked))[:questions]
+        Turn(question, answer.capitalize(), about=_about(question, kind, colour, middle))
+        for question, answer in (asked[int(i)] for i in rng.permutation(len(asked))[:questions])
     ]
     return Sample([frame], chosen, marks.array[None])
 

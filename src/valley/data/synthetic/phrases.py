@@ -132,7 +132,9 @@ ANSWERS = (
     "A clip of shapes.",
     "It is not moving.",
     "The {} {}.",
+    *("Yes", "No", "Left", "Right", "Above", "Below", "Up", "Down", "Moving", "Still"),
 )
+"""Answers of one word have a capital, which makes them one token; texts that are read have none."""
 
 
 def ask(rng: np.random.Generator, wordings: tuple[str, ...], *words: str) -> str:

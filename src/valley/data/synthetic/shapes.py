@@ -173,7 +173,7 @@ def scene_dialog(
     order = [makers[int(i)] for i in np.argsort(-hardness)]
     dialog = [turn for make in order if (turn := make(rng, things)) is not None]
     if rng.random() < 0.1:
-        dialog.insert(0, Turn(ask(rng, phrases.BACKGROUND), back))
+        dialog.insert(0, Turn(ask(rng, phrases.BACKGROUND), back.capitalize()))
     if rng.random() < 0.1:
         dialog.insert(0, Turn(ask(rng, phrases.SCENE), "Colored shapes."))
     return dialog[:questions]
@@ -239,7 +239,7 @@ def where(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     first, second, side, apart = pair
     if rng.random() < 0.06:
         return Turn(ask(rng, phrases.WHERE, _absent(rng, things), second), DECLINE)
-    return Turn(ask(rng, phrases.WHERE, first, second), side, apart)
+    return Turn(ask(rng, phrases.WHERE, first, second), side.capitalize(), apart)
 
 
 def is_side(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
@@ -251,7 +251,7 @@ def is_side(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}[side]
     asked = side if rng.random() < 0.5 else opposite
     words = phrases.SIDE_WORDS[asked]
-    answer = "yes" if asked == side else "no"
+    answer = "Yes" if asked == side else "No"
     return Turn(ask(rng, phrases.IS_SIDE, first, words, second), answer, apart)
 
 
@@ -272,7 +272,7 @@ def colour_of(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
         return None
     thing = pick(rng, single)
     name = "shape" if len(things) == 1 and rng.random() < 0.5 else thing[0]
-    return Turn(ask(rng, phrases.COLOUR_OF, name), thing[1], about=_at([thing]))
+    return Turn(ask(rng, phrases.COLOUR_OF, name), thing[1].capitalize(), about=_at([thing]))
 
 
 def shape_of(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
@@ -281,7 +281,7 @@ def shape_of(rng: np.random.Generator, things: list[Thing]) -> Turn | None:
     if not single:
         return None
     thing = pick(rng, single)
-    return Turn(ask(rng, phrases.SHAPE_OF, thing[1]), thing[0], about=_at([thing]))
+    return Turn(ask(rng, phrases.SHAPE_OF, thing[1]), thing[0].capitalize(), about=_at([thing]))
 
 
 def present(rng: np.random.Generator, things: list[Thing]) -> Turn:
@@ -289,5 +289,5 @@ def present(rng: np.random.Generator, things: list[Thing]) -> Turn:
     if things and rng.random() < 0.5:
         kind, colour = pick(rng, things)[:2]
         same = [t for t in things if t[:2] == (kind, colour)]
-        return Turn(ask(rng, phrases.PRESENT, f"{colour} {kind}"), "yes", about=_at(same))
-    return Turn(ask(rng, phrases.PRESENT, _absent(rng, things)), "no", about=())
+        return Turn(ask(rng, phrases.PRESENT, f"{colour} {kind}"), "Yes", about=_at(same))
+    return Turn(ask(rng, phrases.PRESENT, _absent(rng, things)), "No", about=())
