@@ -114,6 +114,7 @@ class Codes(nn.Module):
     kinds: Tensor
     thing: Tensor
     colours: Tensor
+    orders: Tensor
     text: Tensor
     amount: Tensor
 
