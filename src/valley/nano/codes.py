@@ -241,7 +241,7 @@ class Codes(nn.Module):
             ("shaped", kinds[:, :PICTURE], kind * (colour > 0)),
             ("coloured", colours, colour * (kind > 0)),
         ):
-            there = (order if len(table) == HALVES else wanted) > 0
+            there = wanted > 0
             scores = torch.einsum("bnw,hcw->bnhc", tokens - self.ground, table[:, 1:])[there]
             target = wanted[there] - 1
             missed = F.cross_entropy(SHARPNESS * scores.float(), target, reduction="sum")

@@ -121,7 +121,9 @@ def look_scores(decoder: Any, states: tuple[Tensor, ...], looks: list[Look]) -> 
         asked = queries[sample, look.head, token, None]
         scores = (asked @ keys[sample, look.head // shared].mT)[:, 0].float()
         scores = scores * decoder.layers[look.layer].self_attn.scaling
-        found.append(scores.masked_fill(place > token[:, None], torch.finfo(scores.dtype).min))
+        # Finite, because a weight of zero times infinity would make the loss no number.
+        lowest = torch.finfo(scores.dtype).min
+        found.append(scores.masked_fill(place > token[:, None], lowest))
     return found
 
 
