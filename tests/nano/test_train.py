@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from valley.chat import load
 from valley.data.synthetic.cards import card_sample
@@ -26,6 +28,7 @@ from valley.nano.codes import Codes
 from valley.nano.losses import MarkHead
 from valley.nano.measure import Item, accuracy, ask_all, grey, markdown
 from valley.nano.stages import ROUNDS, SAYS, SEES, STAGES, WRITES, rate_at
+from valley.nano.tokenizer import write_tokenizer
 
 
 def small_plan(rng: Any, progress: float) -> Plan:
@@ -102,6 +105,23 @@ def test_the_alphabet_follows_from_what_was_seen(run: Any, tmp_path: Path) -> No
     with torch.no_grad():
         codes.take_alphabet(head.readings())
     torch.testing.assert_close(state["codes.alphabet"], codes.alphabet)
+
+
+def test_half_precision_learns_the_same(run: Any, tmp_path: Path) -> None:
+    """Products in bfloat16; weights and what optimizers keep stay in float32."""
+    for folder, options in ((tmp_path / "full", ()), (tmp_path / "half", ("--half",))):
+        run(folder, "--share", "0.5", *options)
+    for stage, figure in (("look", "word align"), ("tell", "word loss"), ("ask", "word loss")):
+        full, half = (
+            json.loads((tmp_path / f"{name}/work/{stage}.jsonl").read_text().splitlines()[-1])
+            for name in ("full", "half")
+        )
+        assert half[figure] != full[figure]
+        assert half[figure] == pytest.approx(full[figure], rel=0.05)
+    state = torch.load(tmp_path / "half/work/ask.pt", weights_only=True)
+    kept = [one for of in state["optimizers"] for one in of["state"].values()]
+    tensors = [*state["trainer"].values(), *(value for one in kept for value in one.values())]
+    assert len(kept) > 20 and all(tensor.dtype == torch.float32 for tensor in tensors)
 
 
 def test_what_training_writes_is_a_checkpoint(run: Any, tmp_path: Path) -> None:
@@ -183,11 +203,35 @@ def test_every_stage_runs_after_those_that_it_takes_up() -> None:
         done |= set(names)
 
 
-def test_groups_are_shared_out_evenly() -> None:
+def test_processes_share_out_the_samples_of_a_step() -> None:
     plan = batches.plan_ask(batches.np.random.default_rng(0), 0.5)
-    shares = batches.share_out(plan, 2)
-    assert sorted(index for share in shares for index in share) == list(range(len(plan)))
-    assert all(shares)
+    shares = [batches.share_out(plan, rank, 3) for rank in range(3)]
+    for index, (*_, number) in enumerate(plan):
+        samples = [sample for share in shares for sample in share.get(index, [])]
+        assert samples == list(range(number))
+    assert sum(len(share) for share in shares) <= len(plan) + 2
+    even: Plan = [("card", card_sample, (4, 5), 4), ("clip", partial(clip, frames=4), (2, 5), 12)]
+    first, second = (batches.share_out(even, rank, 2) for rank in range(2))
+    # 45 tokens each of 4, and 65 each of 12: half of all are the first 4 and 5 or 6 more.
+    assert first == {0: [0, 1, 2, 3], 1: [0, 1, 2, 3, 4]}
+    assert second == {1: [5, 6, 7, 8, 9, 10, 11]}
+
+
+def test_samples_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+
+    def plan(rng: batches.np.random.Generator, progress: float) -> Plan:
+        return [("word", word_strip, (1, 4), 3), ("word", word_strip, (1, 4), 1)]
+
+    def drawn(rank: int, processes: int) -> batches.Batch:
+        return batches.Steps(tokenizer, plan, 1, 10, rank, processes)[4]
+
+    alone, first, second = drawn(0, 1), drawn(0, 2), drawn(1, 2)
+    assert alone.shares == [1, 1] and first.shares == [2 / 3] and second.shares == [1 / 3, 1]
+    assert torch.equal(alone.groups[0].pixels[:2], first.groups[0].pixels)
+    assert torch.equal(alone.groups[0].pixels[2:], second.groups[0].pixels)
+    assert torch.equal(alone.groups[1].pixels, second.groups[1].pixels)
 
 
 def test_rates_over_a_stage() -> None:

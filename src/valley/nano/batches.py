@@ -91,10 +91,15 @@ class Group:
 
 @dataclass
 class Batch:
-    """One process's groups of an optimizer step, and what drawing them cost in CPU seconds."""
+    """One process's part of an optimizer step.
+
+    groups: its samples of each group of the plan; shares: how much of the whole group they are;
+    cpu_seconds: what drawing them cost.
+    """
 
     step: int
     groups: list[Group]
+    shares: list[float]
     cpu_seconds: float
 
 
@@ -214,26 +219,33 @@ def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
     return [
         ("word", word_strip, pick(rng, STRIPS[:3]), 20),
         ("word", word_strip, pick(rng, STRIPS[3:]), 14),
-        ("easy", partial(easy_sample, questions=1), (3, 3), 16),
+        ("easy", partial(easy_sample, questions=1), (3, 3), 10),
         ("shape", partial(shape_scene, questions=3, evenly=True), scene, scenes),
         ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 4),
         ("clip", clips, pick(rng, FRAMES), 32 // frames),
-        ("card", partial(card_sample, questions=5), card, 6 if large else 12),
+        ("card", partial(card_sample, questions=5), card, 8 if large else 14),
         ("page", page, pick(rng, PAGES), 4),
     ]
 
 
-def share_out(plan: Plan, processes: int) -> list[list[int]]:
-    """Group numbers for each process, so that all have about the same work."""
+def share_out(plan: Plan, rank: int, processes: int) -> dict[int, list[int]]:
+    """Which samples of which groups a process takes, so that all have about the same work.
+
+    The samples of a step stand in a row, as long as each one's tokens, which is cut into equal
+    parts: few groups are torn apart, since small ones are slow for their size.
+    """
     cost = []
-    for _, draw, grid, number in plan:
+    for _, draw, grid, _ in plan:
         asked = draw.keywords if isinstance(draw, partial) else {}
-        blocks = grid[0] * grid[1] * asked.get("frames", 1)
-        cost.append(number * (blocks + 25 * asked.get("questions", 1)))
-    shares: list[list[int]] = [[] for _ in range(processes)]
-    for index in sorted(range(len(plan)), key=lambda i: -cost[i]):
-        min(shares, key=lambda share: sum(cost[i] for i in share)).append(index)
-    return shares
+        cost.append(grid[0] * grid[1] * asked.get("frames", 1) + 25 * asked.get("questions", 1))
+    total = sum(one * number for one, (*_, number) in zip(cost, plan, strict=True))
+    done, mine = 0.0, {}
+    for index, (*_, number) in enumerate(plan):
+        for sample in range(number):
+            if int((done + cost[index] / 2) * processes / total) == rank:
+                mine.setdefault(index, []).append(sample)
+            done += cost[index]
+    return mine
 
 
 class Steps(Dataset):
@@ -260,13 +272,16 @@ class Steps(Dataset):
     def __getitem__(self, step: int) -> Batch:
         started = time.process_time()
         plan = self.plan(np.random.default_rng([self.seed, step]), step / self.total)
-        groups = []
-        for index in share_out(plan, self.processes)[self.rank]:
+        groups, shares = [], []
+        for index, samples in share_out(plan, self.rank, self.processes).items():
             kind, draw, grid, number = plan[index]
-            rng = np.random.default_rng([self.seed, step, index + 1])
-            samples = [draw(rng, grid) for _ in range(number)]
-            groups.append(collate(self.tokenizer, kind, grid, samples))
-        return Batch(step, groups, time.process_time() - started)
+            drawn = [
+                draw(np.random.default_rng([self.seed, step, index + 1, sample]), grid)
+                for sample in samples
+            ]
+            groups.append(collate(self.tokenizer, kind, grid, drawn))
+            shares.append(len(drawn) / number)
+        return Batch(step, groups, shares, time.process_time() - started)
 
 
 def dialog_ids(

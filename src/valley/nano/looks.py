@@ -118,9 +118,8 @@ def look_scores(decoder: Any, states: tuple[Tensor, ...], looks: list[Look]) -> 
         sample, token = look.asking.to(place.device).nonzero().unbind(1)
         token = token + len(place) - look.asking.shape[1]
         shared = queries.shape[1] // keys.shape[1]
-        asked = queries[sample, look.head, token, None]
-        scores = (asked @ keys[sample, look.head // shared].mT)[:, 0].float()
-        scores = scores * decoder.layers[look.layer].self_attn.scaling
+        scores = queries[:, look.head] @ keys[:, look.head // shared].mT
+        scores = scores[sample, token].float() * decoder.layers[look.layer].self_attn.scaling
         # Finite, because a weight of zero times infinity would make the loss no number.
         lowest = torch.finfo(scores.dtype).min
         found.append(scores.masked_fill(place > token[:, None], lowest))

@@ -58,6 +58,8 @@ COUNTING_WEIGHT = 1.0
 """Of which number the character to be said next has, read off what the spelling heads get."""
 SHIFT_WEIGHT = 2.0
 """Of how far apart two places lie, which is read off the layer that compares them."""
+QUICK = 1.702
+"""In the sigmoid of the tower's activation."""
 NOISE = 0.02
 """Standard deviation of what is added to told tokens: a tower never tells exactly."""
 UNSURE_NOISE = 0.06
@@ -113,17 +115,30 @@ class MarkHead(nn.Module):
         return Seen(total, right)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention in plain products: in sequences this short quicker to go back through than fused.
+
+    All (..., length, width).
+    """
+    scores = (q * q.shape[-1] ** -0.5) @ k.mT
+    return scores.softmax(-1, dtype=q.dtype) @ v
+
+
 def tower_block(block: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """One block of Qwen2-VL's tower on equal pictures: (pictures, patches, width) in and out."""
-    heads = block.attn.num_heads
+    """One block of Qwen2-VL's tower on equal pictures: (pictures, patches, width) in and out.
+
+    Its activation, `x * sigmoid(a x)`, is `silu(a x) / a`; the factor goes into the weights.
+    """
+    heads, up, down = block.attn.num_heads, block.mlp.fc1, block.mlp.fc2
     qkv = block.attn.qkv(block.norm1(x)).unflatten(-1, (3, heads, -1))
     q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     half = q.shape[-1] // 2
+    cos, sin = cos.to(q.dtype), sin.to(q.dtype)
     q = q * cos + torch.cat((-q[..., half:], q[..., :half]), -1) * sin
     k = k * cos + torch.cat((-k[..., half:], k[..., :half]), -1) * sin
-    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-    x = x + block.attn.proj(mixed)
-    return x + block.mlp(block.norm2(x))
+    x = x + block.attn.proj(attend(q, k, v).transpose(1, 2).flatten(2))
+    hidden = F.silu(F.linear(block.norm2(x), QUICK * up.weight, QUICK * up.bias))
+    return x + F.linear(hidden, down.weight / QUICK, down.bias)
 
 
 class Trainer(nn.Module):

@@ -18,15 +18,15 @@ LAYERS = (".blocks.", ".vision_connector.", ".layers.")
 """In the names of the matrices that Muon moves."""
 
 
-def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """The nearest matrix with singular values near one, by Newton-Schulz; (..., rows, columns)."""
+def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
+    """The nearest matrices with singular values near one, by Newton-Schulz; (n, rows, columns)."""
     a, b, c = NEWTON_SCHULZ
-    tall = matrix.shape[-2] > matrix.shape[-1]
-    x = matrix.mT if tall else matrix
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(iterations):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
 
 
@@ -35,6 +35,7 @@ class Muon(torch.optim.Optimizer):
 
     The update is scaled in the manner of arXiv 2502.16982, with a factor of 0.6, so that it shares
     AdamW's learning rate. Processes divide the matrices among themselves and add up the results.
+    dtype: of the products by which a matrix becomes orthogonal.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ):
+        self.dtype = dtype
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(params, defaults)
 
@@ -71,8 +74,8 @@ class Muon(torch.optim.Optimizer):
                         for i in indices
                     ]
                 )
-                for i, update in zip(indices, orthogonal(blended), strict=True):
-                    updates[i] = update
+                for i, update in zip(indices, orthogonal(blended.to(self.dtype)), strict=True):
+                    updates[i] = update.to(matrices[i].dtype)
             if processes > 1:
                 flat = torch.cat([update.flatten() for update in updates])
                 dist.all_reduce(flat)
@@ -101,7 +104,9 @@ def split_parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor], lis
     return hidden, matrices, plain
 
 
-def make_optimizers(trainer: Trainer, rate: float) -> list[torch.optim.Optimizer]:
+def make_optimizers(
+    trainer: Trainer, rate: float, dtype: torch.dtype = torch.float32
+) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for the rest that is trained.
 
     No weight decay on vectors. The heads have to grow fast for what is below them to learn at
@@ -127,6 +132,6 @@ def make_optimizers(trainer: Trainer, rate: float) -> list[torch.optim.Optimizer
     ]
     layers, groups = ([group for group in of if group["params"]] for of in (layers, groups))
     return [
-        Muon(layers, rate, weight_decay=0.05),
+        Muon(layers, rate, weight_decay=0.05, dtype=dtype),
         torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.97), weight_decay=0.0, fused=True),
     ]

@@ -23,7 +23,7 @@ of all turns too soon to tell what lies before."""
 
 
 def nano_config(vocabulary: int, token: dict[str, int]) -> Valley2_5Config:
-    """Sizes of the model: about 6.3 million weights."""
+    """Sizes of the model: about 7.2 million weights."""
     text = {
         "model_type": "qwen3",
         "vocab_size": vocabulary,
@@ -42,7 +42,7 @@ def nano_config(vocabulary: int, token: dict[str, int]) -> Valley2_5Config:
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
     }
     vision = {
-        "depth": 6,
+        "depth": 8,
         "embed_dim": 192,
         "num_heads": 6,
         "mlp_ratio": 4,

@@ -57,10 +57,10 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("see", plan_see, 1200, 2e-3, SEES, gives_alphabet=True, decay_from=1.0),
-        Stage("look", plan_look, 1100, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
-        Stage("tell", plan_tell, 600, 1e-3, SAYS, ("see",), decay_from=0.15),
-        Stage("ask", plan_ask, 740, 4e-4, WRITES + SAYS, ("look", "tell"), decay_from=0.1),
+        Stage("see", plan_see, 1400, 2e-3, SEES, gives_alphabet=True, decay_from=1.0),
+        Stage("look", plan_look, 2800, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
+        Stage("tell", plan_tell, 2000, 1e-3, SAYS, ("see",), decay_from=0.15),
+        Stage("ask", plan_ask, 2300, 4e-4, WRITES + SAYS, ("look", "tell"), decay_from=0.1),
     )
 }
 ROUNDS = (("see",), ("look", "tell"), ("ask",))

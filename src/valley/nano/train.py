@@ -74,10 +74,10 @@ def train_step(
 ) -> None:
     """One optimizer step over all groups of all processes."""
     progress = batch.step / planned_steps(stage, args)
-    for group in batch.groups:
+    for group, part in zip(batch.groups, batch.shares, strict=True):
         with torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.half):
             loss = group_loss(stage, progress, trainer, group, ids, args.device, tally)
-        loss.backward()
+        (part * loss).backward()
     sum_gradients(trainer)
     trained = [p for p in trainer.parameters() if p.requires_grad]
     tally.add("norm", nn.utils.clip_grad_norm_(trained, 1.0).detach(), 1)
@@ -122,6 +122,8 @@ def prepare(args: argparse.Namespace) -> tuple[Trainer, dict[str, int], Any]:
     )
     ids = {name: tokenizer.encode(name)[0] for name in names}
     model = Valley2_5ForConditionalGeneration(nano_config(len(tokenizer), ids)).float()
+    # Quicker than fused attention to go back through, for sequences as short as these.
+    model.model.language_model.set_attn_implementation("eager")
     attend_to_neighbours(model.model.vision_tower)
     for layer in model.model.language_model.layers:
         # Silent layers, so that at first they do not drown what the tokens are.
@@ -159,7 +161,9 @@ def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> 
     if stage.trains == SAYS:
         trainer.codes.name(trainer.model.get_input_embeddings(), tokenizer)
         begin_to_copy(trainer.model.model.language_model, trainer.codes)
-    optimizers = make_optimizers(trainer, stage.rate)
+    optimizers = make_optimizers(
+        trainer, stage.rate, torch.bfloat16 if args.half else torch.float32
+    )
     checkpoint = args.work / f"{stage.name}.pt"
     start, wall, cpu = 0, 0.0, 0.0
     if checkpoint.exists():
