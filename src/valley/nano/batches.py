@@ -239,7 +239,8 @@ def share_out(plan: Plan, rank: int, processes: int) -> dict[int, list[int]]:
         asked = draw.keywords if isinstance(draw, partial) else {}
         cost.append(grid[0] * grid[1] * asked.get("frames", 1) + 25 * asked.get("questions", 1))
     total = sum(one * number for one, (*_, number) in zip(cost, plan, strict=True))
-    done, mine = 0.0, {}
+    done = 0.0
+    mine: dict[int, list[int]] = {}
     for index, (*_, number) in enumerate(plan):
         for sample in range(number):
             if int((done + cost[index] / 2) * processes / total) == rank:

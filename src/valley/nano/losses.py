@@ -7,6 +7,7 @@ patches, and alignment, which draws visual tokens to the codes of what they show
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +125,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return scores.softmax(-1, dtype=q.dtype) @ v
 
 
-def tower_block(block: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def tower_block(block: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """One block of Qwen2-VL's tower on equal pictures: (pictures, patches, width) in and out.
 
     Its activation, `x * sigmoid(a x)`, is `silu(a x) / a`; the factor goes into the weights.
