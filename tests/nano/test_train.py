@@ -111,9 +111,14 @@ def test_half_precision_learns_the_same(run: Any, tmp_path: Path) -> None:
     """Products in bfloat16; weights and what optimizers keep stay in float32."""
     for folder, options in ((tmp_path / "full", ()), (tmp_path / "half", ("--half",))):
         run(folder, "--share", "0.5", *options)
-    for stage, figure in (("look", "word align"), ("tell", "word loss"), ("ask", "word loss")):
+    for stage, row, figure in (
+        ("see", 0, "norm"),  # before the first update
+        ("look", 1, "word align"),
+        ("tell", 1, "word loss"),
+        ("ask", 1, "word loss"),
+    ):
         full, half = (
-            json.loads((tmp_path / f"{name}/work/{stage}.jsonl").read_text().splitlines()[-1])
+            json.loads((tmp_path / f"{name}/work/{stage}.jsonl").read_text().splitlines()[row])
             for name in ("full", "half")
         )
         assert half[figure] != full[figure]
