@@ -315,10 +315,10 @@ def main() -> None:
     limits = (budget.min_pixels or MIN_PIXELS, budget.max_pixels or MAX_PIXELS)
     items = [
         *easy_items(round(1000 * args.share)),
-        *scene_items(round(500 * args.share)),
-        *card_items(round(400 * args.share), limits),
-        *word_items(round(500 * args.share)),
-        *clip_items(round(300 * args.share)),
+        *scene_items(round(2000 * args.share)),
+        *card_items(round(1000 * args.share), limits),
+        *word_items(round(1000 * args.share)),
+        *clip_items(round(600 * args.share)),
         *(() if args.without_photos else photo_items()),
     ]
     given = ask_all(chat, items)
