@@ -26,11 +26,15 @@ def test_matrices_become_orthogonal(shape: tuple[int, ...], dtype: torch.dtype) 
 
 def test_a_step_is_as_long_as_its_rate_in_float32() -> None:
     torch.manual_seed(0)
+    gradient, moved = torch.randn(16, 64), []
     for dtype in (torch.float32, torch.bfloat16):
         matrix = torch.nn.Parameter(torch.zeros(16, 64))
-        matrix.grad = torch.randn(16, 64)
+        matrix.grad = gradient.clone()
         Muon([{"params": [matrix]}], lr=0.01, dtype=dtype).step()
         assert matrix.dtype == torch.float32
         # 16 singular values near one, times 0.6 times the root of the longer side.
         expected = 0.01 * 0.6 * 64**0.5 * 16**0.5
         assert float(matrix.detach().norm()) == pytest.approx(expected, rel=0.2)
+        moved.append(matrix.detach())
+    assert not torch.equal(*moved)
+    torch.testing.assert_close(*moved, atol=0.1 * 0.01 * 0.6 * 64**0.5, rtol=0)

@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--workers", type=int, default=1, help="of each process, to draw pictures")
     parser.add_argument("--port", type=int, default=29541, help="on which the processes meet")
-    parser.add_argument("--half", action="store_true", help="bfloat16 autocast (for CUDA)")
+    parser.add_argument("--half", action="store_true", help="multiply in bfloat16")
     parser.add_argument("--compile", action="store_true", help="compile the layers")
     parser.add_argument("--log-every", type=int, default=25)
     parser.add_argument("--save-every", type=int, default=200)
