@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -22,11 +24,11 @@ from valley.data.synthetic.clips import clip
 from valley.data.synthetic.shapes import shape_scene
 from valley.data.synthetic.words import word_strip
 from valley.model.checkpoint import inspect
-from valley.nano import batches, train
-from valley.nano.batches import Plan
+from valley.nano import batches, plans, train
 from valley.nano.codes import Codes
 from valley.nano.losses import MarkHead
 from valley.nano.measure import Item, accuracy, ask_all, grey, markdown
+from valley.nano.plans import Plan
 from valley.nano.stages import ROUNDS, SAYS, SEES, STAGES, WRITES, rate_at
 from valley.nano.tokenizer import write_tokenizer
 
@@ -56,6 +58,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     yield start
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 def test_a_stopped_run_continues_bit_equal(run: Any, tmp_path: Path) -> None:
@@ -129,12 +132,54 @@ def test_half_precision_learns_the_same(run: Any, tmp_path: Path) -> None:
     assert len(kept) > 20 and all(tensor.dtype == torch.float32 for tensor in tensors)
 
 
+def test_compiled_layers_learn_the_same(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced as for compiling, without the compiler, which not every machine has."""
+    traced: list[Any] = []
+    compiled = torch.compile
+
+    def trace(layer: Any, dynamic: bool) -> Any:
+        traced.append(layer)
+        return compiled(layer, dynamic=dynamic, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", trace)
+    for folder, options in ((tmp_path / "plain", ()), (tmp_path / "traced", ("--compile",))):
+        run(folder, "--share", "0.5", "--stop", "1", *options)
+    assert len(traced) == len(STAGES) * 5  # a block of the tower, and four layers
+    for stage in STAGES:
+        plain, same = (
+            json.loads((tmp_path / f"{name}/work/{stage}.jsonl").read_text())
+            for name in ("plain", "traced")
+        )
+        for figure in plain.keys() - {"wall", "cpu"}:
+            assert same[figure] == pytest.approx(plain[figure], rel=1e-3, abs=1e-3), figure
+
+
+def test_the_seconds_of_drawing_are_those_of_the_process(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path)
+    steps = batches.Steps(AutoTokenizer.from_pretrained(tmp_path), small_plan, 1, 4)
+    steps[0]
+    before = time.process_time()
+    second = steps[1].cpu_seconds
+    assert 0 < second == pytest.approx(time.process_time() - before, rel=0.5)
+    time.sleep(0.2)  # costs nothing
+    assert steps[1].cpu_seconds < second + 0.1
+
+
+def test_seconds_of_all_processes_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train.sum_over_all(3.5) == 3.5
+    monkeypatch.setattr(train.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(train.dist, "all_reduce", lambda tensor: tensor.mul_(3))
+    assert train.sum_over_all(3.5) == 10.5
+
+
 def test_what_training_writes_is_a_checkpoint(run: Any, tmp_path: Path) -> None:
     out = run(tmp_path, "--share", "0.25")
     assert inspect(out).complete
     chat = load(out, device="cpu")
     assert chat.engine.model.dtype == torch.float32
-    item = Item(word_strip(batches.np.random.default_rng(0), (1, 4)).frames)
+    item = Item(word_strip(np.random.default_rng(0), (1, 4)).frames)
     item.dialog = [("words", "What word is written?", "lamp")]
     results = ask_all(chat, [item, grey(item)])
     assert [name for name, _, _ in results] == ["words", "words"]
@@ -163,15 +208,15 @@ def test_training_learns(
 
 
 def test_plans_grow_harder() -> None:
-    first, last = (steps_of(batches.plan_see, p) for p in (0.0, 1.0))
+    first, last = (steps_of(plans.plan_see, p) for p in (0.0, 1.0))
     assert set(first) == {"sheet"}
     assert set(last) == {"sheet", "page", "card", "word", "shape", "clip", "easy", "unknown"}
     assert last["sheet"] < first["sheet"]
     lengths = []
     for progress in (0.0, 1.0):
-        plans = (batches.plan_tell(batches.np.random.default_rng(i), progress) for i in range(9))
-        draw, grid = next((d, g) for plan in plans for kind, d, g, _ in plan if kind == "word")
-        texts = [draw(batches.np.random.default_rng(i), grid).dialog[0][1] for i in range(20)]
+        drawn = (plans.plan_tell(np.random.default_rng(i), progress) for i in range(9))
+        draw, grid = next((d, g) for plan in drawn for kind, d, g, _ in plan if kind == "word")
+        texts = [draw(np.random.default_rng(i), grid).dialog[0][1] for i in range(20)]
         lengths.append(max(len(text) for text in texts if text != "A word."))
     assert lengths[0] == 1
     assert lengths[1] > 4
@@ -181,7 +226,7 @@ def test_look_is_mostly_text_on_cards_of_all_sizes() -> None:
     blocks: Counter[str] = Counter()
     areas = []
     for seed in range(40):
-        for kind, _, grid, number in batches.plan_look(batches.np.random.default_rng(seed), 0.5):
+        for kind, _, grid, number in plans.plan_look(np.random.default_rng(seed), 0.5):
             blocks[kind] += grid[0] * grid[1] * number
             areas += [grid[0] * grid[1]] * number * (kind == "card")
     text = sum(blocks[kind] for kind in ("word", "page", "card"))
@@ -195,7 +240,7 @@ def steps_of(plan: Any, progress: float) -> Counter[str]:
     """Samples of each kind in twenty steps."""
     found: Counter[str] = Counter()
     for seed in range(20):
-        for kind, _, _, number in plan(batches.np.random.default_rng(seed), progress):
+        for kind, _, _, number in plan(np.random.default_rng(seed), progress):
             found[kind] += number
     return found
 
@@ -209,7 +254,7 @@ def test_every_stage_runs_after_those_that_it_takes_up() -> None:
 
 
 def test_processes_share_out_the_samples_of_a_step() -> None:
-    plan = batches.plan_ask(batches.np.random.default_rng(0), 0.5)
+    plan = plans.plan_ask(np.random.default_rng(0), 0.5)
     shares = [batches.share_out(plan, rank, 3) for rank in range(3)]
     for index, (*_, number) in enumerate(plan):
         samples = [sample for share in shares for sample in share.get(index, [])]
@@ -226,7 +271,7 @@ def test_samples_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> Non
     write_tokenizer(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
 
-    def plan(rng: batches.np.random.Generator, progress: float) -> Plan:
+    def plan(rng: np.random.Generator, progress: float) -> Plan:
         return [("word", word_strip, (1, 4), 3), ("word", word_strip, (1, 4), 1)]
 
     def drawn(rank: int, processes: int) -> batches.Batch:

@@ -12,8 +12,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from valley.nano.batches import Group, Plan, plan_ask, plan_look, plan_see, plan_tell, ramp
+from valley.nano.batches import Group
 from valley.nano.losses import Trainer
+from valley.nano.plans import Plan, plan_ask, plan_look, plan_see, plan_tell, ramp
 
 SEES = ("model.model.vision_tower.", "head.")
 WRITES = ("model.model.vision_connector.",)
