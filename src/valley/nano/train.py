@@ -163,7 +163,7 @@ def take_up(stage: Stage, trainer: Trainer, args: argparse.Namespace) -> None:
 def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> None:
     """Runs or continues a stage in one of its processes; the first writes the files."""
     torch.set_num_threads(args.threads)
-    torch.set_flush_denormal(True)  # over such numbers an Intel CPU takes a fifth longer
+    torch.set_flush_denormal(True)  # over them a Xeon takes a fifth longer for `look`
     if processes > 1:
         store = f"tcp://127.0.0.1:{args.port}"
         dist.init_process_group("gloo", store, rank=rank, world_size=processes)
