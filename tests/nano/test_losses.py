@@ -134,12 +134,25 @@ def gradients(stage: Stage, trainer: Trainer, ids: dict[str, int]) -> tuple[floa
 def test_writing_is_learnt_beside_the_tower_until_all_are_asked(
     trainer: Trainer, ids: dict[str, int]
 ) -> None:
-    see, look, tell, ask = (gradients(stage, trainer, ids) for stage in STAGES.values())
+    see, look, tell, *later = (gradients(stage, trainer, ids) for stage in STAGES.values())
     assert [bool(g) for g in see] == [True, False, False]
     assert [bool(g) for g in look] == [True, True, False]
     assert look[0] == pytest.approx(see[0], rel=1e-4)
     assert [bool(g) for g in tell] == [False, False, True]
-    assert [bool(g) for g in ask] == [True, True, True]
+    assert all(bool(g) for stage in later for g in stage)
+
+
+def test_the_last_stage_learns_from_answers_alone(trainer: Trainer, ids: dict[str, int]) -> None:
+    """Its loss needs nothing that is not part of the shipped model."""
+    readers = (trainer.head, trainer.pointer, trainer.comparer, trainer.counter)
+    for kind in ("word", "shape"):
+        trainer.zero_grad()
+        group = group_of(kind)
+        group_loss(STAGES["settle"], 0.5, trainer, group, ids, "cpu", Tally()).backward()
+        assert all(p.grad is None for reader in readers for p in reader.parameters())
+    trainer.zero_grad()
+    group_loss(STAGES["ask"], 0.5, trainer, group, ids, "cpu", Tally()).backward()
+    assert any(p.grad is not None for p in trainer.comparer.parameters())
 
 
 def test_what_is_told_grows_unsure(
@@ -468,8 +481,8 @@ def test_heads_begin_by_looking_at_their_neighbours(trainer: Trainer) -> None:
     group = group_of("shape")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("valley.nano.losses.attend", spy)
-        blank = torch.full_like(group.pixels, 128).flatten(0, 1)
-        trainer.features(blank, group.grid)
+        group.pixels.fill_(128)
+        trainer.features(group, "cpu")
     # Patches stand in the order of 2x2 blocks, three blocks in a row: patch 3 is the lower right
     # one of the first block.
     assert [int(seen[0][0, head, 3]) for head in range(5)] == [3, 2, 6, 1, 13]

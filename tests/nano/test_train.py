@@ -29,7 +29,7 @@ from valley.nano.codes import Codes
 from valley.nano.losses import MarkHead
 from valley.nano.measure import Item, accuracy, ask_all, grey, markdown
 from valley.nano.plans import Plan
-from valley.nano.stages import ROUNDS, SAYS, SEES, STAGES, WRITES, rate_at
+from valley.nano.stages import ANSWER_WEIGHTS, ROUNDS, SAYS, SEES, STAGES, WRITES, rate_at
 from valley.nano.tokenizer import write_tokenizer
 
 
@@ -82,7 +82,7 @@ def test_a_stopped_run_continues_bit_equal(run: Any, tmp_path: Path) -> None:
 def test_each_stage_moves_its_own_parts(run: Any, tmp_path: Path) -> None:
     """A stage leaves other parts alone and begins with what earlier ones made."""
     run(tmp_path, "--share", "0.5")
-    see, look, tell, ask = (
+    see, look, tell, ask, settle = (
         torch.load(tmp_path / f"work/{name}.pt", weights_only=True)["trainer"] for name in STAGES
     )
     assert torch.equal(see["codes.alphabet"], ask["codes.alphabet"])
@@ -94,6 +94,30 @@ def test_each_stage_moves_its_own_parts(run: Any, tmp_path: Path) -> None:
         made = tell[name] if moved[2] else look[name]
         assert (ask[name] - made).abs().max() < 0.1, name
         assert torch.equal(ask[name], made) == moved[0], name
+        assert (settle[name] - ask[name]).abs().max() < 0.1, name
+        assert torch.equal(settle[name], ask[name]) == (not name.startswith("model.")), name
+
+
+def test_the_last_stage_ends_half_way_to_the_mean_of_its_steps(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "model.model.vision_connector.mlp.2.weight"
+    passed: list[torch.Tensor] = []
+    step = train.train_step
+
+    def spy(stage: Any, trainer: Any, *rest: Any) -> None:
+        if stage.averages and not passed:
+            passed.append(trainer.get_parameter(name).detach().clone())
+        step(stage, trainer, *rest)
+        if stage.averages:
+            passed.append(trainer.get_parameter(name).detach().clone())
+
+    monkeypatch.setattr(train, "train_step", spy)
+    run(tmp_path, "--share", "0.75")
+    assert len(passed) == 1 + 3
+    assert all((one - other).abs().max() > 1e-6 for one, other in pairwise(passed))
+    made = torch.load(tmp_path / "work/settle.pt", weights_only=True)["trainer"][name]
+    torch.testing.assert_close(made, (passed[0] + torch.stack(passed[1:]).mean(0)) / 2)
 
 
 def test_the_alphabet_follows_from_what_was_seen(run: Any, tmp_path: Path) -> None:
@@ -119,6 +143,7 @@ def test_half_precision_learns_the_same(run: Any, tmp_path: Path) -> None:
         ("look", 1, "word align"),
         ("tell", 1, "word loss"),
         ("ask", 1, "word loss"),
+        ("settle", 1, "word loss"),
     ):
         full, half = (
             json.loads((tmp_path / f"{name}/work/{stage}.jsonl").read_text().splitlines()[row])
@@ -234,6 +259,20 @@ def test_look_is_mostly_text_on_cards_of_all_sizes() -> None:
     assert min(areas) < 30
     assert 80 < max(areas) <= 96
     assert sum(area > 45 for area in areas) > 0.3 * len(areas)
+
+
+def test_settle_draws_scenes_and_cards_of_all_sizes() -> None:
+    found = steps_of(plans.plan_settle, 0.5)
+    assert set(found) == set(ANSWER_WEIGHTS)
+    areas: dict[str, list[int]] = {"shape": [], "card": []}
+    for seed in range(60):
+        for kind, _, grid, _ in plans.plan_settle(np.random.default_rng(seed), 0.5):
+            if kind in areas:
+                areas[kind].append(grid[0] * grid[1])
+    assert len(areas["shape"]) == len(areas["card"]) == 60
+    assert min(areas["shape"]) < 16 and max(areas["shape"]) > 60
+    assert sum(area > 36 for area in areas["shape"]) > 20
+    assert min(areas["card"]) < 25 and max(areas["card"]) > 88
 
 
 def steps_of(plan: Any, progress: float) -> Counter[str]:

@@ -163,8 +163,9 @@ class Trainer(nn.Module):
             for layer in model.model.language_model.layers:
                 layer.compile(dynamic=True)
 
-    def features(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
-        """uint8 (pictures, height, width, 3) -> (pictures, patches, tower width)."""
+    def features(self, group: Group, device: str) -> Tensor:
+        """What the tower makes of a group's pictures: (pictures, patches, tower width)."""
+        pixels, grid = group.pixels.flatten(0, 1).to(device), group.grid
         tower = self.model.model.vision_tower
         kernel = tower.patch_embed.proj.weight.sum(2).flatten(1)
         x = F.linear(patch_rows(pixels, grid), kernel)
@@ -177,7 +178,7 @@ class Trainer(nn.Module):
 
     def look(self, group: Group, device: str) -> tuple[Tensor, Seen]:
         """Features of a group's patches (pictures, patches, tower width) and their marks."""
-        x = self.features(group.pixels.flatten(0, 1).to(device), group.grid)
+        x = self.features(group, device)
         return x, self.head(x, self.marks(group, device), group.grid)
 
     def write(self, features: Tensor) -> Tensor:
@@ -217,12 +218,17 @@ class Trainer(nn.Module):
         return told + noise * torch.randn(told.shape).to(device)
 
     def answer(
-        self, tokens: Tensor, group: Group, ids: dict[str, int], device: str
+        self,
+        tokens: Tensor,
+        group: Group,
+        ids: dict[str, int],
+        device: str,
+        read: bool = True,
     ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
         """Mean loss of a group's answers after its visual tokens.
 
-        Beside it those of where heads look and of what is read off their layers. Also returns how
-        many answers and looks were right, of how many.
+        Beside it those of where heads look and, if `read`, of what is read off their layers. Also
+        returns how many answers and looks were right, of how many.
         """
         samples, frames = group.pixels.shape[:2]
         after, labels = group.after.to(device), group.labels.to(device)
@@ -246,7 +252,19 @@ class Trainer(nn.Module):
             before = figures.get(look.name, (0, 0))
             hits = looks_right(scores.detach(), tokens).sum()
             figures[look.name] = before[0] + hits, before[1] + hits.new_tensor(len(tokens))
-        layers = [states_of[:, -after.shape[1] :] for states_of in states.hidden_states]
+        if read:
+            layers = [states_of[:, -after.shape[1] :] for states_of in states.hidden_states]
+            loss = loss + self.read(layers, group, figures)
+        return loss, figures
+
+    def read(
+        self, layers: list[Tensor], group: Group, figures: dict[str, tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """Loss of places, shifts and numbers that are read off the inputs of layers.
+
+        layers: (samples, length after the pictures, width) each; adds to the figures.
+        """
+        loss = layers[0].new_zeros(())
         for name, missed, weight in (
             ("misplaced", distances(self.pointer, layers[POINTING_LAYER + 1], group.places), 1.0),
             (
@@ -258,14 +276,14 @@ class Trainer(nn.Module):
             if len(missed):
                 loss = loss + weight * missed.mean()
                 figures[name] = missed.sum().detach(), missed.new_tensor(len(missed))
-        spelled = (group.spelled >= 0).to(device)
+        spelled = (group.spelled >= 0).to(loss.device)
         if spelled.any():
             counts = self.counter(layers[SPELLING_LAYERS[0]][spelled]).float()
-            number = numbers_of(group).to(device) - 1
+            number = numbers_of(group).to(loss.device) - 1
             loss = loss + COUNTING_WEIGHT * F.cross_entropy(counts, number)
             hits = (counts.argmax(-1) == number).sum()
             figures["counting"] = hits, hits.new_tensor(len(number))
-        return loss, figures
+        return loss
 
     def embed(self, tokens: Tensor, ids: dict[str, int], after: Tensor) -> Tensor:
         """(samples, frames, tokens, width) and what follows -> (samples, length, width)."""

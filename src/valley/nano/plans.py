@@ -37,6 +37,12 @@ def _random_grid(rng: np.random.Generator, low: float, high: float, ratio: float
     return rows, max(2, int(area / rows))
 
 
+def _scene_grid(rng: np.random.Generator) -> Grid:
+    """Three to nine blocks each way, as pictures of 84 to 252 pixels have them."""
+    rows, columns = rng.integers(4, 7, 2) * rng.uniform(0.8, 1.5)
+    return round(rows), round(columns)
+
+
 def ramp(progress: float, begin: float, end: float) -> float:
     """0 before `begin`, 1 after `end`, a straight line between."""
     return min(1.0, max(0.0, (progress - begin) / (end - begin)))
@@ -142,4 +148,24 @@ def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
         ("clip", clips, pick(rng, FRAMES), 32 // frames),
         ("card", partial(card_sample, questions=5), card, 8 if large else 14),
         ("page", page, pick(rng, PAGES), 4),
+    ]
+
+
+def plan_settle(rng: np.random.Generator, progress: float) -> Plan:
+    """Scenes in all sizes, of which there were few large ones, and cards; else one kind a step."""
+    scenes = partial(shape_scene, questions=3, evenly=True)
+    small, large = _random_grid(rng, 12, 45, 5.0), _random_grid(rng, 45, 96, 5.0)
+    card, cards = (small, 8) if rng.random() < 0.35 else (large, 4)
+    clips = partial(clip, frames=4, questions=2, evenly=True)
+    others: Plan = [
+        ("word", word_strip, pick(rng, STRIPS[:3]), 20),
+        ("word", word_strip, pick(rng, STRIPS[3:]), 20),
+        ("clip", clips, pick(rng, FRAMES), 8),
+        ("easy", partial(easy_sample, questions=1), (3, 3), 16),
+        ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 6),
+    ]
+    return [
+        ("shape", scenes, _scene_grid(rng), 10),
+        ("card", partial(card_sample, questions=5), card, cards),
+        others[int(rng.integers(len(others)))],
     ]

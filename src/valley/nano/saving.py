@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch.optim.swa_utils import AveragedModel
 
 from valley.model.modeling import Valley2_5ForConditionalGeneration
 from valley.nano.batches import MAX_PIXELS, MIN_PIXELS
@@ -15,13 +16,40 @@ from valley.nano.losses import Trainer
 
 
 def save_checkpoint(
-    path: Path, trainer: Trainer, optimizers: list[torch.optim.Optimizer], **state: float
+    path: Path,
+    trainer: Trainer,
+    optimizers: list[torch.optim.Optimizer],
+    mean: AveragedModel | None,
+    **state: float,
 ) -> None:
     """Writes the whole training state; a crash leaves the previous file intact."""
     part = path.with_suffix(".part")
-    both = {"trainer": trainer.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
-    torch.save(state | both, part)
+    whole = {
+        "trainer": trainer.state_dict(),
+        "optimizers": [o.state_dict() for o in optimizers],
+        "mean": mean and mean.state_dict(),
+    }
+    torch.save(state | whole, part)
     os.replace(part, path)
+
+
+def load_checkpoint(
+    path: Path,
+    device: str,
+    trainer: Trainer,
+    optimizers: list[torch.optim.Optimizer],
+    mean: AveragedModel | None,
+) -> tuple[int, float, float]:
+    """Takes up a training state if there is one; returns its step, wall and processor seconds."""
+    if not path.exists():
+        return 0, 0.0, 0.0
+    state = torch.load(path, map_location=device, weights_only=True)
+    trainer.load_state_dict(state["trainer"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    if mean:
+        mean.load_state_dict(state["mean"])
+    return state["step"], state["wall"], state["cpu"]
 
 
 def save_model(folder: Path, model: Valley2_5ForConditionalGeneration) -> None:

@@ -14,11 +14,23 @@ from torch import Tensor
 
 from valley.nano.batches import Group
 from valley.nano.losses import Trainer
-from valley.nano.plans import Plan, plan_ask, plan_look, plan_see, plan_tell, ramp
+from valley.nano.plans import (
+    Plan,
+    plan_ask,
+    plan_look,
+    plan_see,
+    plan_settle,
+    plan_tell,
+    ramp,
+)
 
-SEES = ("model.model.vision_tower.", "head.")
+TOWER = ("model.model.vision_tower.",)
+DECODER = ("model.model.language_model.", "model.lm_head.")
+
+SEES = (*TOWER, "head.")
 WRITES = ("model.model.vision_connector.",)
-SAYS = ("model.model.language_model.", "model.lm_head.", "pointer.", "comparer.", "counter.")
+SAYS = (*DECODER, "pointer.", "comparer.", "counter.")
+MODEL = TOWER + WRITES + DECODER
 
 ANSWER_WEIGHTS = {
     "word": 1.0,
@@ -41,7 +53,9 @@ class Stage:
     """One part of the training.
 
     trains: prefixes of the parameters that move; begins_with: the stages whose results it takes up;
-    gives_alphabet: the codes of characters follow from what its tower tells apart.
+    gives_alphabet: the codes of characters follow from what its tower tells apart; averages: it
+    ends half-way between what it began with and the mean of what its steps made (in the manner of
+    arXiv 2109.01903: what was learnt before is kept, and something is learnt).
     """
 
     name: str
@@ -51,6 +65,7 @@ class Stage:
     trains: tuple[str, ...]
     begins_with: tuple[str, ...] = ()
     gives_alphabet: bool = False
+    averages: bool = False
     warmup: int = 40
     decay_from: float = 0.6
 
@@ -62,9 +77,12 @@ STAGES = {
         Stage("look", plan_look, 2800, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
         Stage("tell", plan_tell, 2000, 1e-3, SAYS, ("see",), decay_from=0.15),
         Stage("ask", plan_ask, 2300, 4e-4, WRITES + SAYS, ("look", "tell"), decay_from=0.1),
+        Stage(
+            "settle", plan_settle, 200, 1e-4, MODEL, ("look", "ask"), averages=True, decay_from=1.0
+        ),
     )
 }
-ROUNDS = (("see",), ("look", "tell"), ("ask",))
+ROUNDS = (("see",), ("look", "tell"), ("ask",), ("settle",))
 """The order of the stages; those of one round run side by side."""
 
 
@@ -117,6 +135,9 @@ def group_loss(
     if stage.trains == SAYS:
         total, weight = torch.zeros((), device=device), 1.0
         tokens = trainer.tell(group, device, ramp(progress, *UNSURE))
+    elif stage.trains == MODEL:
+        total, weight = torch.zeros((), device=device), ANSWER_WEIGHTS[group.kind]
+        tokens = trainer.write(trainer.features(group, device))
     else:
         alone = not set(SAYS) <= set(stage.trains)
         features, seen = trainer.look(group, device)
@@ -133,7 +154,9 @@ def group_loss(
             tally.add(f"{group.kind} {name}", amount, number)
         total = total + share * loss
     if weight:
-        loss, figures = trainer.answer(tokens, group, ids, device)
+        loss, figures = trainer.answer(
+            tokens, group, ids, device, read=set(SAYS) <= set(stage.trains)
+        )
         for name, (amount, number) in figures.items():
             tally.add(f"{group.kind} {name}", amount, number)
         tally.add(f"{group.kind} loss", loss.detach(), 1)

@@ -1,9 +1,9 @@
 """Trains the embedded model from scratch: `python -m valley.nano.train`.
 
-Four stages. `see`: the tower learns to tell what its patches show, easy pictures first. `look`: it
+Five stages. `see`: the tower learns to tell what its patches show, easy pictures first. `look`: it
 goes on, and the connector learns to write that as codes. `tell`: the decoder learns to answer from
 those codes; it needs no tower and runs beside `look`. `ask`: connector and decoder go on together,
-pictures and answers.
+pictures and answers. `settle`: all parts, slowly, mostly on what the stages before saw least.
 
 Every batch is a pure function of (seed, step), so a run that was stopped continues with the same
 data; the learning rate depends on the share of planned steps only. Needs the packages that
@@ -23,6 +23,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import AutoTokenizer
@@ -32,9 +33,10 @@ from valley.nano.batches import Batch, Steps
 from valley.nano.looks import begin_to_copy
 from valley.nano.losses import Trainer
 from valley.nano.optimizer import make_optimizers
-from valley.nano.saving import save_checkpoint, save_model
+from valley.nano.saving import load_checkpoint, save_checkpoint, save_model
 from valley.nano.shape import attend_to_neighbours, nano_config
 from valley.nano.stages import (
+    DECODER,
     ROUNDS,
     SAYS,
     STAGES,
@@ -175,15 +177,13 @@ def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> 
     optimizers = make_optimizers(
         trainer, stage.rate, torch.bfloat16 if args.half else torch.float32
     )
-    checkpoint = args.work / f"{stage.name}.pt"
-    start, wall, cpu = 0, 0.0, 0.0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=args.device, weights_only=True)
-        trainer.load_state_dict(state["trainer"])
-        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        start, wall, cpu = state["step"], state["wall"], state["cpu"]
     total = planned_steps(stage, args)
+    mean = AveragedModel(trainer) if stage.averages else None
+    if mean:
+        mean.update_parameters(trainer)
+        mean.n_averaged.fill_(total)
+    checkpoint = args.work / f"{stage.name}.pt"
+    start, wall, cpu = load_checkpoint(checkpoint, args.device, trainer, optimizers, mean)
     end = min(total, args.stop or total)
     steps = Steps(tokenizer, stage.plan, args.seed, total, rank, processes)
     wall_zero, cpu_before, drawn, tally = time.monotonic() - wall, cpu, 0.0, Tally()
@@ -197,6 +197,8 @@ def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> 
     ):
         torch.manual_seed(args.seed * 1_000_003 + batch.step)
         train_step(stage, trainer, optimizers, batch, ids, args, tally)
+        if mean:
+            mean.update_parameters(trainer)
         drawn, done = drawn + batch.cpu_seconds, batch.step + 1
         wall = time.monotonic() - wall_zero
         cpu = cpu_before + sum_over_all(sum(os.times()[:4]) + drawn * (args.workers > 0))
@@ -208,9 +210,11 @@ def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> 
                     log.write(json.dumps(row | means) + "\n")
         if stage.gives_alphabet and done == total:
             trainer.codes.take_alphabet(trainer.head.readings())
+        if mean and done == total:
+            trainer.load_state_dict(mean.module.state_dict())
         if rank == 0 and (done % args.save_every == 0 or done == end):
-            save_checkpoint(checkpoint, trainer, optimizers, step=done, wall=wall, cpu=cpu)
-            if set(WRITES + SAYS) <= set(stage.trains):
+            save_checkpoint(checkpoint, trainer, optimizers, mean, step=done, wall=wall, cpu=cpu)
+            if set(WRITES + DECODER) <= set(stage.trains):
                 save_model(args.out, trainer.model)
     if processes > 1:
         dist.destroy_process_group()
