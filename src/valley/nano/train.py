@@ -181,7 +181,7 @@ def train(rank: int, stage: Stage, processes: int, args: argparse.Namespace) -> 
     mean = AveragedModel(trainer) if stage.averages else None
     if mean:
         mean.update_parameters(trainer)
-        mean.n_averaged.fill_(total)
+        mean.n_averaged.fill_(total)  # the beginning counts as much as all steps together
     checkpoint = args.work / f"{stage.name}.pt"
     start, wall, cpu = load_checkpoint(checkpoint, args.device, trainer, optimizers, mean)
     end = min(total, args.stop or total)
