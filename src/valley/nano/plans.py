@@ -21,7 +21,6 @@ Grid = tuple[int, int]
 Draw = Callable[[np.random.Generator, Grid], Sample]
 
 STRIPS = ((1, 9), (1, 10), (1, 11), (2, 5), (2, 6), (2, 7))
-SCENES = ((4, 4), (4, 4), (3, 4), (5, 5), (5, 4), (4, 6), (6, 5), (3, 3))
 PAGES = ((2, 5), (3, 4), (4, 3), (2, 6), (3, 3), (3, 7), (4, 5))
 FRAMES = ((3, 3), (3, 3), (2, 4), (3, 4), (4, 3))
 
@@ -73,9 +72,8 @@ def plan_see(rng: np.random.Generator, progress: float) -> Plan:
     plan.append(("page", lines, pick(rng, PAGES), round(4 + 10 * dense)))
     if real > 0:
         clips, card = partial(clip, frames=2), _random_grid(rng, 12, 45, 5.0)
-        scene = _random_grid(rng, 9, 36, 2.0) if rng.random() < 0.3 else pick(rng, SCENES)
         plan += [
-            ("shape", shape_scene, scene, round(4 + 4 * real)),
+            ("shape", shape_scene, _scene_grid(rng), round(3 + 2 * real)),
             ("clip", clips, pick(rng, FRAMES), round(2 + 2 * real)),
             ("easy", easy_sample, (3, 3), 5),
             ("unknown", unknown_picture, _random_grid(rng, 9, 24, 2.5), 3),
@@ -90,11 +88,10 @@ def plan_look(rng: np.random.Generator, progress: float) -> Plan:
     """Mostly text, which takes longest, on cards of all sizes."""
     small = _random_grid(rng, 12, 45, 5.0)
     card, cards = (small, 12) if rng.random() < 0.35 else (_random_grid(rng, 45, 96, 5.0), 6)
-    scene = _random_grid(rng, 9, 36, 2.0) if rng.random() < 0.3 else pick(rng, SCENES)
     plan: Plan = [
         ("sheet", partial(glyph_sheet, spread=1.0), (3, 4), 4),
         ("page", page, pick(rng, PAGES), 12),
-        ("shape", shape_scene, scene, 9),
+        ("shape", shape_scene, _scene_grid(rng), 6),
         ("clip", partial(clip, frames=2), pick(rng, FRAMES), 4),
         ("easy", easy_sample, (3, 3), 3),
         ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 3),
@@ -120,8 +117,8 @@ def plan_tell(rng: np.random.Generator, progress: float) -> Plan:
     clips = partial(clip, frames=frames, questions=1, others=(0,) if easy else (0, 0, 1, 2))
     return [
         ("word", partial(word_strip, longest=longest), pick(rng, STRIPS), 16),
-        ("shape", partial(scene, number=number), pick(rng, SCENES), 18),
-        ("shape", scene, pick(rng, SCENES), 12),
+        ("shape", partial(scene, number=number), _scene_grid(rng), 15),
+        ("shape", scene, _scene_grid(rng), 11),
         ("clip", clips, pick(rng, FRAMES), 48 // frames),
         ("easy", partial(easy_sample, questions=2), (3, 3), 20),
         ("unknown", unknown_picture, _random_grid(rng, 9, 24, 2.5), 1),
@@ -131,10 +128,6 @@ def plan_tell(rng: np.random.Generator, progress: float) -> Plan:
 
 def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
     """Pictures of all kinds with their questions."""
-    scene = pick(rng, SCENES)
-    if rng.random() < 0.15:
-        scene = _random_grid(rng, 25, 60, 2.0)
-    scenes = 24 if scene[0] * scene[1] < 21 else 12
     frames = 8 if rng.random() < 0.4 else 4
     clips = partial(clip, frames=frames, questions=2, evenly=True)
     large = rng.random() < 0.6
@@ -143,7 +136,7 @@ def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
         ("word", word_strip, pick(rng, STRIPS[:3]), 20),
         ("word", word_strip, pick(rng, STRIPS[3:]), 14),
         ("easy", partial(easy_sample, questions=1), (3, 3), 10),
-        ("shape", partial(shape_scene, questions=3, evenly=True), scene, scenes),
+        ("shape", partial(shape_scene, questions=3, evenly=True), _scene_grid(rng), 16),
         ("unknown", unknown_picture, _random_grid(rng, 9, 30, 2.5), 4),
         ("clip", clips, pick(rng, FRAMES), 32 // frames),
         ("card", partial(card_sample, questions=5), card, 8 if large else 14),
@@ -152,10 +145,10 @@ def plan_ask(rng: np.random.Generator, progress: float) -> Plan:
 
 
 def plan_settle(rng: np.random.Generator, progress: float) -> Plan:
-    """Scenes in all sizes, of which there were few large ones, and cards; else one kind a step."""
+    """Scenes and cards, which have most to gain; of the other kinds one a step."""
     scenes = partial(shape_scene, questions=3, evenly=True)
-    small, large = _random_grid(rng, 12, 45, 5.0), _random_grid(rng, 45, 96, 5.0)
-    card, cards = (small, 8) if rng.random() < 0.35 else (large, 4)
+    small, large = _random_grid(rng, 12, 60, 5.0), _random_grid(rng, 64, 96, 5.0)
+    card, cards = (small, 10) if rng.random() < 0.2 else (large, 7)
     clips = partial(clip, frames=4, questions=2, evenly=True)
     others: Plan = [
         ("word", word_strip, pick(rng, STRIPS[:3]), 20),

@@ -74,11 +74,11 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("see", plan_see, 1400, 2e-3, SEES, gives_alphabet=True, decay_from=1.0),
-        Stage("look", plan_look, 2800, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
+        Stage("look", plan_look, 3000, 1.4e-3, SEES + WRITES, ("see",), decay_from=0.1),
         Stage("tell", plan_tell, 2000, 1e-3, SAYS, ("see",), decay_from=0.15),
-        Stage("ask", plan_ask, 2300, 4e-4, WRITES + SAYS, ("look", "tell"), decay_from=0.1),
+        Stage("ask", plan_ask, 2600, 4e-4, WRITES + SAYS, ("look", "tell"), decay_from=0.1),
         Stage(
-            "settle", plan_settle, 200, 1e-4, MODEL, ("look", "ask"), averages=True, decay_from=1.0
+            "settle", plan_settle, 250, 1e-4, MODEL, ("look", "ask"), averages=True, decay_from=1.0
         ),
     )
 }
